@@ -1,0 +1,39 @@
+"""``groundwork``: the one command for people. Heavy libraries are imported inside the commands."""
+
+import sys
+
+import typer
+
+from flows.commands import data, inspect, judge, run
+
+app = typer.Typer(
+    name="groundwork",
+    help="From boxes to a promoted segmentation model: versioned, validated, trained, judged.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,  # piped output is plain
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+config = typer.Typer(name="config", help="What is configured, and where it comes from.", no_args_is_help=True)
+config.command("show")(inspect.config_show)
+
+app.command("run")(run.run)
+app.add_typer(data.app)
+app.command("train")(run.train)
+app.command("eval")(run.evaluate)
+app.command("gate")(judge.gate)
+app.command("promote")(judge.promote)
+app.command("rollback")(judge.rollback)
+app.command("history")(judge.history)
+app.command("report")(judge.report)
+app.command("doctor")(inspect.doctor)
+app.add_typer(config)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="groundwork")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of ``groundwork``, by subject. Heavy libraries are imported inside them."""

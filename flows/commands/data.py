@@ -1,0 +1,67 @@
+"""``groundwork data``: check, add, pull, show."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from flows.console import JsonOption, emit, errors_for_people, listen, repository, table
+
+app = typer.Typer(name="data", help="Check, version, fetch and show the dataset.", no_args_is_help=True)
+
+
+@app.command(epilog="Example: `groundwork data check data/sample`")
+def check(
+    folder: Path = typer.Argument(..., help="Directory with annotations/instances_<split>.json and images."),
+    as_json: bool = JsonOption,
+) -> None:
+    """Check every rule of a dataset without importing it. Exit code 3 if one is broken."""
+    with errors_for_people(as_json=as_json):
+        from tasks.operations.checking import check_folder
+
+        result = check_folder(folder.resolve(), repository())
+        emit(result, as_json=as_json, lines=[f"{folder}: {result['summary']}"])
+
+
+@app.command(epilog="Example: `groundwork data add data/sample`")
+def add(
+    folder: Path = typer.Argument(..., help="Directory with annotations/instances_<split>.json and images."),
+    as_json: bool = JsonOption,
+) -> None:
+    """Import a dataset, version it, push it, and prove that the copy can be had back."""
+    with errors_for_people(as_json=as_json):
+        from tasks.operations.versioning import version_dataset
+        from tasks.services.settings import Settings
+
+        say = listen()
+        root = repository()
+        version = version_dataset(folder.resolve(), root, Settings.load(root), say=say)
+        _show(version.to_json(), as_json=as_json)
+
+
+@app.command(epilog="Example: `groundwork data pull`")
+def pull(as_json: bool = JsonOption) -> None:
+    """Bring back the version that data/dataset.dvc names, and check every byte."""
+    with errors_for_people(as_json=as_json):
+        from tasks.operations.versioning import pull_dataset
+        from tasks.services.settings import Settings
+
+        root = repository()
+        _show(pull_dataset(root, Settings.load(root)).to_json(), as_json=as_json)
+
+
+@app.command(epilog="Example: `groundwork data show --json`")
+def show(as_json: bool = JsonOption) -> None:
+    """Describe the current version after checking every byte of it."""
+    with errors_for_people(as_json=as_json):
+        from tasks.operations.versioning import show_dataset
+        from tasks.services.settings import Settings
+
+        root = repository()
+        _show(show_dataset(root, Settings.load(root)).to_json(), as_json=as_json)
+
+
+def _show(version: dict[str, Any], *, as_json: bool) -> None:
+    names = ("label", "outcome", "files", "size", "sha256", "content_hash", "remote")
+    rows = [(name, version[name]) for name in names]
+    emit(version, as_json=as_json, lines=table("", ("dataset", "value"), rows))

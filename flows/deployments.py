@@ -1,0 +1,31 @@
+"""Which flow runs where and when: ``python -m flows.deployments`` serves them until it is stopped."""
+
+import os
+from pathlib import Path
+
+from flows.prefect_setup import prepare_prefect
+
+NIGHTLY = "0 2 * * *"
+"""Cron, local time."""
+
+
+def main() -> None:
+    """Serve the flows from this machine, against the Prefect server that PREFECT_API_URL names."""
+    root = Path.cwd()
+    prepare_prefect(root)
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
+    from prefect import serve
+
+    from flows.nightly_flow import nightly_segmenter
+    from flows.release_flow import release_segmenter
+
+    where = {"repository": root, "source": None}
+    serve(
+        nightly_segmenter.to_deployment("nightly", cron=NIGHTLY, parameters=where),
+        release_segmenter.to_deployment("release", parameters=where),
+        limit=1,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Reproduce the metrics, judge them, promote or explain why not, and show it on one page."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from tasks.operations.judging import dataset_name
+from tasks.services import dvc
+from tasks.steps.narration import say
+from tasks.steps.pipeline import task_for, version_data
+from tasks.steps.promotion import judge, promote, record, report
+
+TARGET = "evaluate_detection"
+_WORDS = {"reused": "reused, nothing changed", "restored": "restored from an earlier run with these inputs"}
+
+
+@flow(name="release segmenter", persist_result=True, result_serializer="json", validate_parameters=False)
+def release_segmenter(
+    repository: Path, source: Path | None, *, first: bool = False, force: bool = False
+) -> dict[str, Any]:
+    """Bring data, model and metrics up to date, then decide.
+
+    Args:
+        repository: Root of the project.
+        source: Dataset to import; None keeps the version that is there.
+        first: Allow a first champion where there never was one.
+        force: Run every stage although nothing changed.
+
+    Returns:
+        The decision, the metrics, the champion, and where the report lies.
+    """
+    steps: list[dict[str, str]] = []
+
+    def note(name: str, outcome: str, detail: str) -> None:
+        steps.append({"step": name, "outcome": outcome, "detail": detail})
+        say(f"{name}: {_WORDS.get(outcome, outcome)} | {detail}")
+
+    if source is not None:
+        data = version_data(source, repository)
+        note("version_data", data["outcome"], data["label"])
+    for stage in dvc.stages(repository, TARGET):
+        done = task_for(stage)(stage.name, asdict(stage), repository, force)
+        note(stage.name, done["outcome"], stage.description)
+    judgement = judge(repository, first=first)
+    note("judge", judgement.outcome, judgement.verdict)
+    recorded = record(repository, judgement)
+    note("record", "recorded", f"MLflow version {recorded.version}")
+    champion = promote(repository, judgement, recorded)
+    note("promote", champion["outcome"], champion["summary"])
+    page = report(repository, judgement, recorded)
+    note("report", page["outcome"], page["path"])
+    return {
+        "verdict": judgement.verdict,
+        "reasons": judgement.reasons,
+        "decision_id": judgement.decision["decision_id"],
+        "data": f"{dataset_name(repository)}@{judgement.candidate.dataset_sha256[:12]}",
+        "bundle_id": judgement.candidate.bundle_id,
+        "metrics": judgement.candidate.metrics["metrics"],
+        "run": asdict(recorded),
+        "champion": champion,
+        "report": page["path"],
+        "steps": steps,
+    }

@@ -1,0 +1,1 @@
+"""What a flow step or a command does, as plain functions over services: no orchestrator needed."""

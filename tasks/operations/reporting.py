@@ -1,0 +1,76 @@
+"""Render the page of a candidate and put it beside its run."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tasks.data.commit import commit_directory, hash_file, verify_directory
+from tasks.errors import IntegrityError
+from tasks.operations import layout
+from tasks.operations.judging import Judgement, judge_candidate
+from tasks.operations.recording import Recorded, flatten, record_candidate
+from tasks.report.evidence import ReportInputs
+from tasks.report.page import render_report
+from tasks.services import runs, tracking
+from tasks.services.settings import Settings
+
+REPORT_SCHEMA = "groundwork.report/1"
+
+
+def report_judgement(
+    judgement: Judgement, recorded: Recorded, repository: Path, settings: Settings, *, again: bool = False
+) -> tuple[Path, str]:
+    """Render the page of a decision once.
+
+    Returns:
+        The page, and ``rendered`` or ``reused``.
+
+    Raises:
+        IntegrityError: If the files do not belong together.
+        UnavailableError: If MLflow does not answer when the page is attached.
+    """
+    folder = repository / layout.REPORTS / judgement.decision["decision_id"]
+    provenance = {"decision_sha256": hash_file(judgement.path), "version": recorded.version}
+    if not again and _is_current(folder, provenance):
+        return folder / "report.html", "reused"
+    inputs = ReportInputs(
+        model=layout.MODEL_NAME,
+        version=f"version {recorded.version}",
+        decision=judgement.path,
+        evaluation=judgement.candidate.folder / "evaluation",
+        champion_evaluation=judgement.champion_evaluation,
+        predictions=repository / layout.PREDICTIONS,
+        records=repository / layout.VAL_RECORDS,
+        about=repository / layout.ABOUT,
+        dataset=repository / layout.DATASET,
+        history=judgement.candidate.folder / "model" / "history.jsonl",
+        lineage={**flatten(judgement.candidate.lineage), "MLflow run": recorded.url},
+        made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    commit_directory(
+        folder,
+        lambda staging: render_report(inputs, staging / "report.html"),
+        schema=REPORT_SCHEMA,
+        provenance=provenance,
+    )
+    tracker = tracking.connect(settings)
+    for picture in sorted(folder.glob("*.png")):
+        runs.attach_report(tracker, recorded.run_id, picture)
+    runs.attach_report(tracker, recorded.run_id, folder / "report.html")
+    return folder / "report.html", "rendered"
+
+
+def report_candidate(
+    repository: Path, settings: Settings, *, say: Callable[[str], None] = lambda _: None
+) -> Path:
+    """Render the page of the current candidate again."""
+    judgement = judge_candidate(repository, settings, say=say)
+    recorded = record_candidate(judgement, repository, settings)
+    return report_judgement(judgement, recorded, repository, settings, again=True)[0]
+
+
+def _is_current(folder: Path, provenance: dict[str, str]) -> bool:
+    try:
+        return verify_directory(folder, schema=REPORT_SCHEMA).provenance == provenance
+    except IntegrityError:
+        return False

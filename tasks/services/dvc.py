@@ -1,0 +1,304 @@
+"""DVC: which bytes are which version, and which stages have to run.
+
+Reading uses DVC's Python API. Everything that writes runs the ``dvc`` command in its own process group:
+``Repo.reproduce`` depends on the working directory, and a stage outlives a killed ``dvc`` otherwise.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks import errors
+from tasks.data.commit import Manifest, verify_directory
+from tasks.errors import GroundworkError, UnavailableError
+
+_FAILURES = {
+    kind.code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, GroundworkError)
+}
+_UNCHANGED = re.compile(r"didn't change, skipping")
+_RESTORED = re.compile(r"is cached - skipping run")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage of dvc.yaml, as the orchestrator needs it."""
+
+    name: str
+    description: str
+    worker: str
+    """Which machine it wants: ``cpu`` or ``gpu``."""
+    timeout: float
+    """Seconds."""
+    retries: int
+    progress: str | None
+    """File to which the stage appends one JSON object per logged step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reproduced:
+    """What happened to one stage."""
+
+    stage: str
+    outcome: str
+    """``ran``, ``reused`` (nothing changed) or ``restored`` (from an earlier run with these inputs)."""
+
+
+def stages(repository: Path, target: str | None = None) -> list[Stage]:
+    """Read the stages of dvc.yaml in an order in which they can run.
+
+    Args:
+        repository: Root of the project.
+        target: Stop at this stage: only it and what it depends on.
+
+    Raises:
+        UnavailableError: If the project is not a DVC repository or the graph cannot be read.
+    """
+    import networkx
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(repository)) as repo:
+            graph = repo.index.graph
+            named = {stage.name: stage for stage in graph if getattr(stage, "name", None)}
+            wanted = set(graph)
+            if target is not None:
+                wanted = {named[target]} | networkx.descendants(graph, named[target])
+            order = [stage for stage in networkx.dfs_postorder_nodes(graph) if stage in wanted]
+            return [_stage(stage) for stage in order if getattr(stage, "name", None)]
+    except (DvcException, KeyError) as error:
+        raise UnavailableError(
+            f"DVC cannot read the pipeline ({error}).",
+            obj=str(repository / "dvc.yaml"),
+            hint="Run `groundwork doctor`.",
+        ) from error
+
+
+def _stage(stage: Any) -> Stage:  # noqa: ANN401
+    meta = stage.meta or {}
+    return Stage(
+        name=stage.name,
+        description=stage.desc or stage.name,
+        worker=meta.get("worker", "cpu"),
+        timeout=float(meta.get("timeout", 3600)),
+        retries=int(meta.get("retries", 0)),
+        progress=meta.get("progress"),
+    )
+
+
+def changed_stages(repository: Path) -> list[str]:
+    """Return the names of stages that would run again, in no particular order."""
+    output = _capture(["status", "--json"], repository)
+    return [name for name in json.loads(output or "{}") if not name.endswith(".dvc")]
+
+
+def reproduce(
+    stage: Stage, repository: Path, *, force: bool = False, on_line: Callable[[str], None] | None = None
+) -> Reproduced:
+    """Bring one stage up to date.
+
+    Args:
+        stage: The stage; its dependencies must be up to date.
+        repository: Root of the project.
+        force: Run it although nothing changed.
+        on_line: Called with every line that the stage prints.
+
+    Raises:
+        GroundworkError: The stage's own failure with its own exit code; UnavailableError for DVC's.
+    """
+    arguments = ["repro", "--single-item", stage.name] + (["--force"] if force else [])
+    with tempfile.TemporaryDirectory(prefix="groundwork-") as folder:
+        failure = Path(folder) / "error.json"
+        code, lines = _stream(
+            arguments,
+            repository,
+            on_line=on_line,
+            timeout=stage.timeout,
+            extra={"STAGE_ERROR_FILE": str(failure)},
+        )
+        if code != 0:
+            raise _failure_of(stage, failure, lines)
+    text = "\n".join(lines)
+    if _UNCHANGED.search(text):
+        return Reproduced(stage=stage.name, outcome="reused")
+    return Reproduced(stage=stage.name, outcome="restored" if _RESTORED.search(text) else "ran")
+
+
+def _failure_of(stage: Stage, failure: Path, lines: list[str]) -> GroundworkError:
+    if failure.exists():
+        document = json.loads(failure.read_text(encoding="utf-8"))
+        kind = _FAILURES.get(document["code"], GroundworkError)
+        return kind(document["message"], obj=document["object"], hint=document["hint"])
+    tail = " | ".join(line for line in lines[-12:] if line.strip())
+    return UnavailableError(
+        f"the stage failed: {tail}",
+        obj=stage.name,
+        hint=f"Run `dvc repro {stage.name}` to see all of it.",
+    )
+
+
+def add(path: Path, repository: Path) -> str:
+    """Version a directory; returns the content hash that DVC gave it.
+
+    Raises:
+        UnavailableError: If DVC fails.
+    """
+    _capture(["add", "--quiet", str(path.relative_to(repository))], repository)
+    return content_hash(path)
+
+
+def content_hash(path: Path) -> str:
+    """Read the content hash of a versioned directory from its ``.dvc`` file."""
+    from ruamel.yaml import YAML
+
+    document = YAML(typ="safe").load(path.with_name(f"{path.name}.dvc").read_text(encoding="utf-8"))
+    return str(document["outs"][0]["md5"])
+
+
+def configure_remote(url: str, repository: Path, *, endpoint: str | None = None) -> None:
+    """Point the remote ``storage`` of this machine at ``url`` (in ``.dvc/config.local``)."""
+    remote = {"url": url} | ({"endpointurl": endpoint} if endpoint else {})
+    _configure(repository, {"remote": {"storage": remote}})
+
+
+def _configure(repository: Path, values: dict[str, Any]) -> None:
+    from dvc.config import Config, merge
+
+    with Config(str(repository / ".dvc"), validate=False).edit("local") as local:
+        merge(local, values)
+
+
+def push(path: Path, repository: Path) -> None:
+    """Copy the current version of ``path`` to the remote.
+
+    Raises:
+        UnavailableError: If the remote cannot be reached or written.
+    """
+    _capture(["push", "--quiet", f"{path.relative_to(repository)}.dvc"], repository)
+
+
+def pull(path: Path, repository: Path) -> Manifest:
+    """Bring back the version that the ``.dvc`` file names, and check every byte.
+
+    Raises:
+        UnavailableError: If the remote lacks an object or DVC found one corrupted.
+        IntegrityError: If the bytes are not those of the manifest.
+    """
+    _capture(["pull", "--quiet", f"{path.relative_to(repository)}.dvc"], repository)
+    return verify_directory(path)
+
+
+def prove_copy(path: Path, repository: Path) -> Manifest:
+    """Pull the version from the remote into an empty place and check every byte there.
+
+    DVC alone accepts a corrupted remote ("up to date"), and a pull in place is served by the local cache;
+    so this asks the remote as a stranger would.
+
+    Raises:
+        UnavailableError: If the remote lacks an object or cannot be reached.
+        IntegrityError: If what comes back is not what the manifest says.
+    """
+    with tempfile.TemporaryDirectory(prefix="groundwork-proof-") as folder:
+        stranger = Path(folder)
+        _found(stranger, repository)
+        shutil.copy(path.with_name(f"{path.name}.dvc"), stranger / f"{path.name}.dvc")
+        _capture(["pull", "--quiet", f"{path.name}.dvc"], stranger)
+        return verify_directory(stranger / path.name)
+
+
+def _found(stranger: Path, repository: Path) -> None:
+    """Make an empty DVC repository that knows the same remote and shares no cache."""
+    (stranger / ".dvc" / "tmp").mkdir(parents=True)
+    for name in ("config", "config.local"):
+        if (repository / ".dvc" / name).exists():
+            shutil.copy(repository / ".dvc" / name, stranger / ".dvc" / name)
+    local = {"no_scm": True, "site_cache_dir": str(stranger / "site")}
+    _configure(stranger, {"core": local, "remote": {"storage": {"url": _remote_url(repository)}}})
+
+
+def _remote_url(repository: Path) -> str:
+    """Return the remote's address, an absolute path where it is a directory."""
+    from dvc.repo import Repo
+
+    with Repo(str(repository)) as repo:
+        return str(repo.config["remote"]["storage"]["url"])
+
+
+def _capture(arguments: list[str], repository: Path) -> str:
+    code, lines = _stream(arguments, repository, timeout=24 * 3600.0, capture_only=True)
+    if code != 0:
+        raise UnavailableError(
+            f"`dvc {' '.join(arguments)}` failed: {' '.join(lines[-6:]).strip() or f'exit code {code}'}",
+            obj="dvc",
+            hint="Cure the cause and run the same command again.",
+        )
+    return "\n".join(lines)
+
+
+def _stream(
+    arguments: list[str],
+    repository: Path,
+    *,
+    timeout: float,
+    on_line: Callable[[str], None] | None = None,
+    extra: dict[str, str] | None = None,
+    capture_only: bool = False,
+) -> tuple[int, list[str]]:
+    """Run ``dvc`` in its own process group and return the exit code and its lines.
+
+    Whatever ends this call early (a timeout, Ctrl-C, a cancelled task) ends the whole group.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "--cd", str(repository), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=_environment(extra or {}),
+        start_new_session=True,
+    )
+    timer = threading.Timer(timeout, _end, [process, signal.SIGKILL])
+    timer.start()
+    lines: list[str] = []
+    try:
+        for line in process.stdout or ():
+            lines.append(line.rstrip("\n"))
+            if on_line is not None and not capture_only:
+                on_line(lines[-1])
+        code = process.wait()
+    except BaseException:
+        _end(process, signal.SIGTERM)
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            _end(process, signal.SIGKILL)
+        raise
+    finally:
+        timer.cancel()
+    return code, lines
+
+
+def _end(process: "subprocess.Popen[str]", how: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, how)
+    except ProcessLookupError:
+        return
+
+
+def _environment(extra: dict[str, str]) -> dict[str, str]:
+    """Return the child's environment: this interpreter first on the path, no telemetry."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", **extra}
