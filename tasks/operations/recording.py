@@ -21,6 +21,8 @@ class Recorded:
     version: str
     """Version in the registry, proved readable."""
     url: str
+    outcome: str
+    """``recorded``, or ``reused`` where the run was recorded before."""
 
 
 def record_candidate(judgement: Judgement, repository: Path, settings: Settings) -> Recorded:
@@ -31,20 +33,25 @@ def record_candidate(judgement: Judgement, repository: Path, settings: Settings)
     """
     tracker = tracking.connect(settings)
     candidate = judgement.candidate
+    outcome = "reused" if _key_file(candidate.bundle_id, settings).exists() else "recorded"
     run_key = _run_key(candidate.bundle_id, settings)
     run_id = runs.record_run(tracker, _finished(run_key, judgement, repository))
     close_attempt(layout.TRAINING_STAGE, settings)
     version = registry.register(tracker, run_id, layout.MODEL_NAME, candidate.bundle_id)
-    return Recorded(run_id=run_id, version=version, url=tracking.run_url(tracker, run_id))
+    return Recorded(run_id=run_id, version=version, url=tracking.run_url(tracker, run_id), outcome=outcome)
 
 
 def _run_key(bundle_id: str, settings: Settings) -> str:
     """Return the key of the run that a bundle has, or gets: that of the training which is still open."""
-    index = settings.home / "records" / f"{bundle_id}.json"
+    index = _key_file(bundle_id, settings)
     if not index.exists():
         key = current_attempt(layout.TRAINING_STAGE, settings) or bundle_id
         commit_file(index, json.dumps({"run_key": key}).encode())
     return str(json.loads(index.read_bytes())["run_key"])
+
+
+def _key_file(bundle_id: str, settings: Settings) -> Path:
+    return settings.home / "records" / f"{bundle_id}.json"
 
 
 def _finished(run_key: str, judgement: Judgement, repository: Path) -> runs.FinishedRun:

@@ -4,17 +4,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tasks.data.commit import commit_directory, hash_file, verify_directory
+from tasks.data.commit import hash_file, verify_directory
 from tasks.errors import IntegrityError
 from tasks.operations import layout
 from tasks.operations.judging import Judgement, judge_candidate
 from tasks.operations.recording import Recorded, flatten, record_candidate
-from tasks.report.evidence import ReportInputs
-from tasks.report.page import render_report
+from tasks.report.page import PAGE, REPORT_SCHEMA, render_report
+from tasks.report.sources import ReportInputs
 from tasks.services import runs, tracking
 from tasks.services.settings import Settings
-
-REPORT_SCHEMA = "groundwork.report/1"
 
 
 def report_judgement(
@@ -30,9 +28,8 @@ def report_judgement(
         UnavailableError: If MLflow does not answer when the page is attached.
     """
     folder = repository / layout.REPORTS / judgement.decision["decision_id"]
-    provenance = {"decision_sha256": hash_file(judgement.path), "version": recorded.version}
-    if not again and _is_current(folder, provenance):
-        return folder / "report.html", "reused"
+    if not again and _is_current(folder, judgement.path):
+        return folder / PAGE, "reused"
     inputs = ReportInputs(
         model=layout.MODEL_NAME,
         version=f"version {recorded.version}",
@@ -47,17 +44,12 @@ def report_judgement(
         lineage={**flatten(judgement.candidate.lineage), "MLflow run": recorded.url},
         made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
-    commit_directory(
-        folder,
-        lambda staging: render_report(inputs, staging / "report.html"),
-        schema=REPORT_SCHEMA,
-        provenance=provenance,
-    )
+    page = render_report(inputs, folder)
     tracker = tracking.connect(settings)
-    for picture in sorted(folder.glob("*.png")):
+    for picture in sorted(folder.rglob("*.png")):
         runs.attach_report(tracker, recorded.run_id, picture)
-    runs.attach_report(tracker, recorded.run_id, folder / "report.html")
-    return folder / "report.html", "rendered"
+    runs.attach_report(tracker, recorded.run_id, page)
+    return page, "rendered"
 
 
 def report_candidate(
@@ -69,8 +61,10 @@ def report_candidate(
     return report_judgement(judgement, recorded, repository, settings, again=True)[0]
 
 
-def _is_current(folder: Path, provenance: dict[str, str]) -> bool:
+def _is_current(folder: Path, decision: Path) -> bool:
+    """Say whether a whole page of this very decision is there."""
     try:
-        return verify_directory(folder, schema=REPORT_SCHEMA).provenance == provenance
+        manifest = verify_directory(folder, schema=REPORT_SCHEMA)
     except IntegrityError:
         return False
+    return bool(manifest.provenance.get("hashes", {}).get("decision") == hash_file(decision))

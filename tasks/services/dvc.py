@@ -28,6 +28,12 @@ _FAILURES = {
     if isinstance(kind, type) and issubclass(kind, GroundworkError)
 }
 _UNCHANGED = re.compile(r"didn't change, skipping")
+_CHATTER = re.compile(
+    r"(Running stage|> |Generating lock file|Updating lock file|To track the changes|\tgit add"
+    r"|To enable auto staging|\tdvc config|Use `dvc push`|WARNING: .* is empty|Data and pipelines"
+    r"|Stage '.*' (didn't|is cached)|$)"
+)
+"""What DVC itself says around a stage."""
 _RESTORED = re.compile(r"is cached - skipping run")
 
 
@@ -113,7 +119,7 @@ def reproduce(
         stage: The stage; its dependencies must be up to date.
         repository: Root of the project.
         force: Run it although nothing changed.
-        on_line: Called with every line that the stage prints.
+        on_line: Called with every line that the stage prints; what DVC says around it is left out.
 
     Raises:
         GroundworkError: The stage's own failure with its own exit code; UnavailableError for DVC's.
@@ -237,7 +243,7 @@ def _remote_url(repository: Path) -> str:
 
 
 def _capture(arguments: list[str], repository: Path) -> str:
-    code, lines = _stream(arguments, repository, timeout=24 * 3600.0, capture_only=True)
+    code, lines = _stream(arguments, repository, timeout=24 * 3600.0)
     if code != 0:
         raise UnavailableError(
             f"`dvc {' '.join(arguments)}` failed: {' '.join(lines[-6:]).strip() or f'exit code {code}'}",
@@ -254,7 +260,6 @@ def _stream(
     timeout: float,
     on_line: Callable[[str], None] | None = None,
     extra: dict[str, str] | None = None,
-    capture_only: bool = False,
 ) -> tuple[int, list[str]]:
     """Run ``dvc`` in its own process group and return the exit code and its lines.
 
@@ -276,7 +281,7 @@ def _stream(
     try:
         for line in process.stdout or ():
             lines.append(line.rstrip("\n"))
-            if on_line is not None and not capture_only:
+            if on_line is not None and not _CHATTER.match(lines[-1]):
                 on_line(lines[-1])
         code = process.wait()
     except BaseException:

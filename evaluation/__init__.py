@@ -1,0 +1,1 @@
+"""The judge: pure functions from records to numbers, without torch."""

@@ -1,0 +1,137 @@
+"""What a scorer compares: the regions of an image and the detections a model reports for it.
+
+Every number is checked here, before any scorer: pycocotools gives detections with NaN boxes recall 1.0.
+
+Shape suffixes:
+    N = regions or detections of one image
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluation.masks import Rle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageTruth:
+    """The annotated regions of one image."""
+
+    image_id: int
+    height: int
+    """Of the original image, in pixels."""
+    width: int
+    """Of the original image, in pixels."""
+    region_ids: npt.NDArray[np.int64]
+    """Shape (N,); unique in the image."""
+    categories: npt.NDArray[np.int64]
+    """Place in the list of categories, shape (N,)."""
+    boxes_xyxy: npt.NDArray[np.float64]
+    """Corners in pixels of the original image, shape (N, 4)."""
+    masks: tuple[Rle, ...]
+    is_crowd: npt.NDArray[np.bool_]
+    """Shape (N,). A crowd may be matched often and is never a miss."""
+
+    def __post_init__(self) -> None:
+        """Check every field. Raises ValueError or TypeError naming the image and the region."""
+        _check(self, "regions")
+        where = f"image {self.image_id} of the regions"
+        _check_column(where, "region_ids", self.region_ids, np.int64, (len(self.masks),))
+        _check_column(where, "is_crowd", self.is_crowd, np.bool_, (len(self.masks),))
+        if len(np.unique(self.region_ids)) != len(self.region_ids):
+            raise ValueError(f"{where}: region_ids repeat.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageDetections:
+    """What a model reports for one image; the order breaks ties between equal scores."""
+
+    image_id: int
+    height: int
+    """Of the original image, in pixels."""
+    width: int
+    """Of the original image, in pixels."""
+    categories: npt.NDArray[np.int64]
+    """Place in the list of categories, shape (N,)."""
+    boxes_xyxy: npt.NDArray[np.float64]
+    """Corners in pixels of the original image, shape (N, 4)."""
+    masks: tuple[Rle, ...]
+    scores: npt.NDArray[np.float64]
+    """Confidence in [0, 1], shape (N,)."""
+
+    def __post_init__(self) -> None:
+        """Check every field. Raises ValueError or TypeError naming the image and the detection."""
+        _check(self, "detections")
+        where = f"image {self.image_id} of the detections"
+        _check_column(where, "scores", self.scores, np.float64, (len(self.masks),))
+        valid = (self.scores >= 0.0) & (self.scores <= 1.0)
+        _refuse(where, "score must be finite and in [0, 1]", self.scores, valid)
+
+
+def check_pairs(
+    truths: Sequence[ImageTruth], detections: Sequence[ImageDetections], *, num_categories: int
+) -> None:
+    """Check that both speak of the same images, one by one and in the same order.
+
+    Args:
+        truths: One per image, by rising image id.
+        detections: One per image in the same order; an image without a detection has an entry all the same.
+        num_categories: Number of categories that may occur.
+
+    Raises:
+        ValueError: If there is no image, ids do not rise or differ, sizes differ, or a category is unknown.
+    """
+    if not truths:
+        raise ValueError("no image to score; a metric over nothing is refused.")
+    if len(truths) != len(detections):
+        raise ValueError(f"{len(truths)} images have regions, {len(detections)} have detections.")
+    last = None
+    for truth, found in zip(truths, detections, strict=True):
+        if (truth.image_id, truth.height, truth.width) != (found.image_id, found.height, found.width):
+            raise ValueError(
+                f"detections of image {found.image_id} ({found.width}x{found.height}) stand where "
+                f"image {truth.image_id} ({truth.width}x{truth.height}) is expected."
+            )
+        if last is not None and truth.image_id <= last:
+            raise ValueError(f"image ids must rise, got {truth.image_id} after {last}.")
+        last = truth.image_id
+        for name, item in (("regions", truth), ("detections", found)):
+            if len(item.categories) and int(item.categories.max()) >= num_categories:
+                raise ValueError(
+                    f"image {truth.image_id} of the {name}: category {int(item.categories.max())} is not one "
+                    f"of {num_categories}."
+                )
+
+
+def _check(item: ImageTruth | ImageDetections, name: str) -> None:
+    where, count = f"image {item.image_id} of the {name}", len(item.masks)
+    _check_column(where, "boxes_xyxy", item.boxes_xyxy, np.float64, (count, 4))
+    _check_column(where, "categories", item.categories, np.int64, (count,))
+    left, top, right, bottom = item.boxes_xyxy.T
+    ordered = (left >= 0.0) & (left < right) & (right < np.inf)
+    ordered &= (top >= 0.0) & (top < bottom) & (bottom < np.inf)
+    _refuse(where, "box_xyxy must be finite with left < right and top < bottom", item.boxes_xyxy, ordered)
+    _refuse(where, "category must be at least 0", item.categories, item.categories >= 0)
+    for index, mask in enumerate(item.masks):
+        if list(mask["size"]) != [item.height, item.width]:
+            raise ValueError(
+                f"{where}, number {index}: mask size must be {[item.height, item.width]}, "
+                f"got {list(mask['size'])}."
+            )
+
+
+def _check_column(
+    where: str, name: str, column: npt.NDArray[np.generic], dtype: type, shape: tuple[int, ...]
+) -> None:
+    if column.dtype != dtype:
+        raise TypeError(f"{where}: {name} must be {np.dtype(dtype)}, got {column.dtype}.")
+    if column.shape != shape:
+        raise ValueError(f"{where}: {name} must have shape {shape}, got {column.shape}.")
+
+
+def _refuse(where: str, rule: str, column: npt.NDArray[np.generic], valid_N: npt.NDArray[np.bool_]) -> None:
+    if not valid_N.all():
+        index = int(np.flatnonzero(~valid_N)[0])
+        raise ValueError(f"{where}, number {index}: {rule}, got {column[index].tolist()}.")

@@ -1,0 +1,50 @@
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.data.records import ImageRecord
+from tasks.errors import UnavailableError
+from tasks.report.photographs import contact_sheet, load_photograph
+
+
+def _record(name: str, height: int, width: int) -> ImageRecord:
+    return ImageRecord(image_id=1, file=name, height=height, width=width, sha256="0" * 64)
+
+
+def test_a_large_image_is_reduced_and_a_bright_one_left_as_it_is(tmp_path) -> None:
+    Image.new("RGB", (800, 400), (200, 180, 170)).save(tmp_path / "a.png")
+    photograph = load_photograph(tmp_path, _record("a.png", 400, 800))
+    assert (photograph.picture.size, photograph.gain) == ((384, 192), 1.0)
+    head, _, body = photograph.data_uri().partition(",")
+    assert head == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(body))) as shown:
+        assert shown.size == (384, 192)
+
+
+def test_a_dark_image_is_brightened_and_says_so(tmp_path) -> None:
+    pixels = np.full((32, 32, 3), 4, dtype=np.uint8)
+    pixels[8:24, 8:24] = 38
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    photograph = load_photograph(tmp_path, _record("a.png", 32, 32))
+    assert photograph.gain == pytest.approx(5.0)
+    assert photograph.picture.getpixel((16, 16)) == (190, 190, 190)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", None])
+def test_what_is_no_image_is_named(tmp_path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(
+        UnavailableError, match=r"a\.jpg: cannot be shown \(\w+\)\. Run `groundwork data pull`\."
+    ):
+        load_photograph(tmp_path, _record("a.jpg", 8, 8))
+
+
+def test_a_sheet_holds_every_pair() -> None:
+    pairs = [(str(index), Image.new("RGB", (84, 40), (index, 0, 99))) for index in range(5)]
+    sheet = contact_sheet(pairs, columns=3, legend=[("missed", "#ff4d5e")])
+    assert sheet.size == (16 + 3 * 100, 44 + 2 * 80)
+    assert {(index, 0, 99) for index in range(5)} <= {colour for _, colour in sheet.getcolors(1 << 16)}

@@ -1,0 +1,1 @@
+"""Shapes world: seeded data sets small enough for a unit test."""
