@@ -29,8 +29,9 @@ format: $(READY)  ## Rewrite the code in the house style
 bench: $(READY)  ## Quality of the segmenter beside its baselines, over seeds
 	@$(BIN)/python -m benchmarks.segmenter
 
-docs: $(READY)  ## Generated pages
-	@$(BIN)/python -m docs.generate
+docs: $(READY)  ## The picture of the pipeline, from DVC's own graph
+	@{ echo "# The pipeline"; echo; echo "Made by \`make docs\` from \`dvc.yaml\`."; echo; echo '```mermaid'; \
+		$(BIN)/dvc dag --mermaid; echo '```'; } > docs/pipeline.md
 
 lock: $(READY)  ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import typer
 from tasks.errors import GroundworkError, InterruptedRun
 
 JsonOption = typer.Option(False, "--json", help="Print one JSON document on stdout and nothing else.")
+_COUNTING = re.compile(r"\w+ \d+/\d+, ")
+"""How a stage says how far it is: ``training 120/800, 213 s left, loss 2.3``."""
 _CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if code not in (9, 10)}
 
 
@@ -49,7 +52,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     """Lay out a table: aligned columns, nothing cut off, plain when piped."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in [list(columns), *cells]) for column in range(len(columns))]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    rule = "-" * min(100, sum(widths) + 2 * (len(widths) - 1))
 
     def row(line: Sequence[str]) -> str:
         return "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -122,7 +125,7 @@ def listen() -> Callable[[str], None]:
 
 
 class _Narrator(logging.Handler):
-    """Writes to stderr; a line that starts with ``progress`` replaces the one before it on a terminal."""
+    """Writes to stderr; on a terminal a line that counts replaces the one before it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,9 +137,9 @@ class _Narrator(logging.Handler):
         if self.pending:
             sys.stderr.write("\r\x1b[2K")
             self.pending = False
-        if terminal and line.startswith("progress "):
-            sys.stderr.write(line.removeprefix("progress "))
+        if terminal and _COUNTING.match(line):
+            sys.stderr.write(line)
             self.pending = True
         else:
-            sys.stderr.write(f"{line.removeprefix('progress ')}\n")
+            sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

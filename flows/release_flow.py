@@ -46,7 +46,7 @@ def release_segmenter(
     judgement = judge(repository, first=first)
     note("judge", judgement.outcome, judgement.verdict)
     recorded = record(repository, judgement)
-    note("record", "recorded", f"MLflow version {recorded.version}")
+    note("record", recorded.outcome, f"MLflow version {recorded.version}")
     champion = promote(repository, judgement, recorded)
     note("promote", champion["outcome"], champion["summary"])
     page = report(repository, judgement, recorded)

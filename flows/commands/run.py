@@ -35,13 +35,16 @@ def run(
         prepare_prefect(root)
         from flows.nightly_flow import nightly_segmenter
         from flows.release_flow import release_segmenter
+        from tasks.operations.workspace import exclusive
+        from tasks.services.settings import Settings
 
         given = None if source is None else source.resolve()
-        result = (
-            nightly_segmenter(root, given)
-            if nightly
-            else release_segmenter(root, given or default_source(root), first=first, force=force)
-        )
+        with exclusive(Settings.load(root)):
+            result = (
+                nightly_segmenter(root, given)
+                if nightly
+                else release_segmenter(root, given or default_source(root), first=first, force=force)
+            )
         emit(result, as_json=as_json, lines=summary(result))
         if result["verdict"] in {"reject", "inconclusive"}:
             raise typer.Exit(4)
@@ -84,18 +87,20 @@ def evaluate(
 def _bring_up_to_date(target: str, *, force: bool, as_json: bool) -> None:
     with errors_for_people(as_json=as_json):
         from tasks.operations.training import reproduce_stage
+        from tasks.operations.workspace import exclusive
         from tasks.services import dvc
         from tasks.services.settings import Settings
 
         say = listen()
         root = repository()
+        settings = Settings.load(root)
         steps = []
-        for stage in dvc.stages(root, target):
-            done = reproduce_stage(
-                stage, root, Settings.load(root), force=force and stage.name == target, say=say
-            )
-            steps.append({"stage": done.stage, "outcome": done.outcome})
-            say(f"{done.stage}: {done.outcome}")
+        with exclusive(settings):
+            for stage in dvc.stages(root, target):
+                again = force and stage.name == target
+                done = reproduce_stage(stage, root, settings, force=again, say=say)
+                steps.append({"stage": done.stage, "outcome": done.outcome})
+                say(f"{done.stage}: {done.outcome}")
         if target == "evaluate_detection":
             _show_metrics(root / "artifacts" / "evaluation" / "metrics.json", as_json=as_json)
         else:

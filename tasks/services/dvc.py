@@ -5,14 +5,9 @@ Reading uses DVC's Python API. Everything that writes runs the ``dvc`` command i
 """
 
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +16,7 @@ from typing import Any
 from tasks import errors
 from tasks.data.commit import Manifest, verify_directory
 from tasks.errors import GroundworkError, UnavailableError
+from tasks.services.dvc_process import run_dvc, run_quietly
 
 _FAILURES = {
     kind.code: kind
@@ -28,12 +24,6 @@ _FAILURES = {
     if isinstance(kind, type) and issubclass(kind, GroundworkError)
 }
 _UNCHANGED = re.compile(r"didn't change, skipping")
-_CHATTER = re.compile(
-    r"(Running stage|> |Generating lock file|Updating lock file|To track the changes|\tgit add"
-    r"|To enable auto staging|\tdvc config|Use `dvc push`|WARNING: .* is empty|Data and pipelines"
-    r"|Stage '.*' (didn't|is cached)|$)"
-)
-"""What DVC itself says around a stage."""
 _RESTORED = re.compile(r"is cached - skipping run")
 
 
@@ -106,8 +96,9 @@ def _stage(stage: Any) -> Stage:  # noqa: ANN401
 
 def changed_stages(repository: Path) -> list[str]:
     """Return the names of stages that would run again, in no particular order."""
-    output = _capture(["status", "--json"], repository)
-    return [name for name in json.loads(output or "{}") if not name.endswith(".dvc")]
+    lines = run_quietly(["status", "--json"], repository).splitlines()
+    answer = next((line for line in reversed(lines) if line.startswith("{")), "{}")  # warnings come before it
+    return [name for name in json.loads(answer) if not name.endswith(".dvc")]
 
 
 def reproduce(
@@ -127,7 +118,7 @@ def reproduce(
     arguments = ["repro", "--single-item", stage.name] + (["--force"] if force else [])
     with tempfile.TemporaryDirectory(prefix="groundwork-") as folder:
         failure = Path(folder) / "error.json"
-        code, lines = _stream(
+        code, lines = run_dvc(
             arguments,
             repository,
             on_line=on_line,
@@ -161,7 +152,7 @@ def add(path: Path, repository: Path) -> str:
     Raises:
         UnavailableError: If DVC fails.
     """
-    _capture(["add", "--quiet", str(path.relative_to(repository))], repository)
+    run_quietly(["add", "--quiet", str(path.relative_to(repository))], repository)
     return content_hash(path)
 
 
@@ -192,7 +183,7 @@ def push(path: Path, repository: Path) -> None:
     Raises:
         UnavailableError: If the remote cannot be reached or written.
     """
-    _capture(["push", "--quiet", f"{path.relative_to(repository)}.dvc"], repository)
+    run_quietly(["push", "--quiet", f"{path.relative_to(repository)}.dvc"], repository)
 
 
 def pull(path: Path, repository: Path) -> Manifest:
@@ -202,7 +193,7 @@ def pull(path: Path, repository: Path) -> Manifest:
         UnavailableError: If the remote lacks an object or DVC found one corrupted.
         IntegrityError: If the bytes are not those of the manifest.
     """
-    _capture(["pull", "--quiet", f"{path.relative_to(repository)}.dvc"], repository)
+    run_quietly(["pull", "--quiet", f"{path.relative_to(repository)}.dvc"], repository)
     return verify_directory(path)
 
 
@@ -220,7 +211,7 @@ def prove_copy(path: Path, repository: Path) -> Manifest:
         stranger = Path(folder)
         _found(stranger, repository)
         shutil.copy(path.with_name(f"{path.name}.dvc"), stranger / f"{path.name}.dvc")
-        _capture(["pull", "--quiet", f"{path.name}.dvc"], stranger)
+        run_quietly(["pull", "--quiet", f"{path.name}.dvc"], stranger)
         return verify_directory(stranger / path.name)
 
 
@@ -240,70 +231,3 @@ def _remote_url(repository: Path) -> str:
 
     with Repo(str(repository)) as repo:
         return str(repo.config["remote"]["storage"]["url"])
-
-
-def _capture(arguments: list[str], repository: Path) -> str:
-    code, lines = _stream(arguments, repository, timeout=24 * 3600.0)
-    if code != 0:
-        raise UnavailableError(
-            f"`dvc {' '.join(arguments)}` failed: {' '.join(lines[-6:]).strip() or f'exit code {code}'}",
-            obj="dvc",
-            hint="Cure the cause and run the same command again.",
-        )
-    return "\n".join(lines)
-
-
-def _stream(
-    arguments: list[str],
-    repository: Path,
-    *,
-    timeout: float,
-    on_line: Callable[[str], None] | None = None,
-    extra: dict[str, str] | None = None,
-) -> tuple[int, list[str]]:
-    """Run ``dvc`` in its own process group and return the exit code and its lines.
-
-    Whatever ends this call early (a timeout, Ctrl-C, a cancelled task) ends the whole group.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "--cd", str(repository), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=_environment(extra or {}),
-        start_new_session=True,
-    )
-    timer = threading.Timer(timeout, _end, [process, signal.SIGKILL])
-    timer.start()
-    lines: list[str] = []
-    try:
-        for line in process.stdout or ():
-            lines.append(line.rstrip("\n"))
-            if on_line is not None and not _CHATTER.match(lines[-1]):
-                on_line(lines[-1])
-        code = process.wait()
-    except BaseException:
-        _end(process, signal.SIGTERM)
-        try:
-            process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            _end(process, signal.SIGKILL)
-        raise
-    finally:
-        timer.cancel()
-    return code, lines
-
-
-def _end(process: "subprocess.Popen[str]", how: signal.Signals) -> None:
-    try:
-        os.killpg(process.pid, how)
-    except ProcessLookupError:
-        return
-
-
-def _environment(extra: dict[str, str]) -> dict[str, str]:
-    """Return the child's environment: this interpreter first on the path, no telemetry."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", **extra}

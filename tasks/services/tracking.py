@@ -140,9 +140,9 @@ def named_errors(uri: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code == "INVALID_PARAMETER_VALUE":
             raise
-        raise _unavailable(uri, f"{error.error_code}: {str(error.message).splitlines()[0][:200]}") from error
+        raise _unavailable(uri, f"{error.error_code}: {_first_line(error)}") from error
     except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        raise _unavailable(uri, type(error).__name__) from error
+        raise _unavailable(uri, f"{type(error).__name__}: {_first_line(error)}") from error
 
 
 def _check_reachable(uri: str) -> None:
@@ -157,9 +157,13 @@ def _check_reachable(uri: str) -> None:
         raise _unavailable(uri, type(error).__name__) from error
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
+
+
 def _unavailable(uri: str, cause: str) -> UnavailableError:
     return UnavailableError(
-        f"MLflow did not answer ({cause}).",
+        f"MLflow cannot be used ({cause}).",
         obj=redact(uri),
         hint="Training is not affected. When MLflow is back, run the same command again.",
     )

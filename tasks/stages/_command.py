@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tasks.config import load_section
 from tasks.errors import GroundworkError
+from tasks.lifetime import end_with_parent
 
 
 def run_stage(run: Callable[..., None], *, section: str | None = None, config: type | None = None) -> None:
@@ -35,6 +36,7 @@ def run_stage(run: Callable[..., None], *, section: str | None = None, config: t
     if config is not None:
         parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     arguments = parser.parse_args()
+    end_with_parent()
     paths = {name: getattr(arguments, name) for name in names}
     try:
         if config is None:

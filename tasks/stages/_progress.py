@@ -1,4 +1,4 @@
-"""Progress of a long stage on stderr: a bar with the time left on a terminal, a plain line now and then in a pipe."""
+"""Progress of a long stage on stderr: a bar with the time left on a terminal, plain lines in a pipe."""
 
 import sys
 import time

@@ -19,7 +19,9 @@ from tasks.stages._progress import StageProgress
 from tasks.stages.train_segmenter import SEGMENTER_SCHEMA
 
 
-def run(config: PredictionConfig, *, model: Path, dataset: Path, records: Path, about: Path, out: Path) -> None:
+def run(
+    config: PredictionConfig, *, model: Path, dataset: Path, records: Path, about: Path, out: Path
+) -> None:
     """Predict the masks of every image in ``records`` and commit them to ``out``.
 
     Raises:
@@ -31,7 +33,7 @@ def run(config: PredictionConfig, *, model: Path, dataset: Path, records: Path, 
     segmenter = BoxSegmenter.from_pretrained(model, local_files_only=True, use_safetensors=True)
     if segmenter.category_names != described.categories:
         raise IntegrityError(
-            f"knows the categories {list(segmenter.category_names)}, the data has {list(described.categories)}.",
+            f"knows the categories {segmenter.category_names}, the data has {described.categories}.",
             obj=str(model),
             hint="Train on this data with `dvc repro train_segmenter`.",
         )
@@ -56,7 +58,10 @@ def to_prediction(record: ImageRecord, found: Detections, categories: tuple[str,
     masks = found.masks.numpy().astype(np.bool_)
     detections = tuple(
         DetectionRecord(
-            category=categories[category], score=score, box_xyxy=(box[0], box[1], box[2], box[3]), mask=encode_mask(mask)
+            category=categories[category],
+            score=score,
+            box_xyxy=(box[0], box[1], box[2], box[3]),
+            mask=encode_mask(mask),
         )
         for category, score, box, mask in zip(
             found.categories.tolist(), found.scores.tolist(), found.boxes_xyxy.tolist(), masks, strict=True

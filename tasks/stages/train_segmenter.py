@@ -41,7 +41,7 @@ SEGMENTER_SCHEMA = "groundwork.segmenter/1"
 _REGIONS_STREAM = 2
 
 
-class TrainingDiverged(GroundworkError):  # noqa: N818 # reads like its neighbours in tasks.errors
+class TrainingDiverged(GroundworkError):  # reads like its neighbours in tasks.errors
     """The loss is no number any more; the last good checkpoint is kept."""
 
     code: ClassVar[str] = "diverged"
@@ -49,7 +49,13 @@ class TrainingDiverged(GroundworkError):  # noqa: N818 # reads like its neighbou
 
 
 def run(
-    config: SegmenterTrainingConfig, *, dataset: Path, prepared: Path, about: Path, checkpoints: Path, out: Path
+    config: SegmenterTrainingConfig,
+    *,
+    dataset: Path,
+    prepared: Path,
+    about: Path,
+    checkpoints: Path,
+    out: Path,
 ) -> None:
     """Train from the boxes in ``prepared`` and commit the model to ``out``.
 
@@ -73,7 +79,10 @@ def run(
     state = _state(model, config)
     _train(state, config, images, checkpoints, run_key=_run_key(provenance))
     model.network.load_state_dict(state.average.weights)
-    history = [{name: value for name, value in line.items() if name != "seconds"} for line in read_history(checkpoints)]
+    history = [
+        {name: value for name, value in line.items() if name != "seconds"}
+        for line in read_history(checkpoints)
+    ]
 
     def write(folder: Path) -> None:
         model.save_pretrained(folder)
@@ -94,7 +103,9 @@ def _train(
 ) -> None:
     """Take the steps that are left, with history, checkpoints and progress."""
     done = resume(checkpoints, state, run_key=run_key, say=_say)
-    _say(f"training in {'bfloat16' if has_fast_bfloat16() else 'float32'} on {torch.get_num_threads()} threads")
+    _say(
+        f"training in {'bfloat16' if has_fast_bfloat16() else 'float32'} on {torch.get_num_threads()} threads"
+    )
     started = time.monotonic()
     with _stop_signals() as stopped, StageProgress("training", config.steps, done) as progress:
         try:
@@ -214,7 +225,9 @@ def _digest(value: dict[str, Any]) -> str:
 
 def _run_key(provenance: dict[str, Any]) -> str:
     """Identify a run by its parameters and its data; a checkpoint of another run is never resumed."""
-    return _digest({name: provenance[name] for name in ("dataset_sha256", "prepared_sha256", "params_sha256")})
+    return _digest(
+        {name: provenance[name] for name in ("dataset_sha256", "prepared_sha256", "params_sha256")}
+    )
 
 
 def _say(sentence: str) -> None:

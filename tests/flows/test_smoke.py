@@ -1,9 +1,10 @@
 """The locked environment works: only running it shows that.
 
-With a newer FastAPI no flow starts, with SQLAlchemy 2.1 no schedule fires, with an unmatched torch no operator
-of torchvision loads; the resolver and `pip check` are content in each case.
+With a newer FastAPI no flow starts, with SQLAlchemy 2.1 no schedule fires, with an unmatched torch no
+operator of torchvision loads; the resolver and `pip check` are content in each case.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -57,10 +58,8 @@ def start(tmp_path):
 
     yield run
     for process in processes:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
 
 

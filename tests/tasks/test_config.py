@@ -60,7 +60,7 @@ def test_a_missing_key_and_a_missing_section(tmp_path):
     path.write_text("example: {rate: 1e-4}\n")
     with pytest.raises(UsageError, match="missing key 'kind'"):
         load_section(path, "example", Example)
-    with pytest.raises(UsageError, match="no section 'exampel'. Did you mean 'example'?"):
+    with pytest.raises(UsageError, match=r"no section 'exampel'\. Did you mean 'example'\?"):
         load_section(path, "exampel", Example)
 
 

@@ -37,7 +37,7 @@ def test_nobody_there_is_known_at_once(tmp_path, monkeypatch):
         connect(Settings.load(tmp_path))
     assert caught.value.exit_code == 6
     assert str(caught.value) == (
-        f"{address}: MLflow did not answer (ConnectionRefusedError). "
+        f"{address}: MLflow cannot be used (ConnectionRefusedError). "
         "Training is not affected. When MLflow is back, run the same command again."
     )
 
@@ -56,7 +56,7 @@ def test_a_server_that_never_answers_is_given_up(tmp_path, monkeypatch):
         server.bind(("127.0.0.1", 0))
         server.listen(8)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
-        with pytest.raises(UnavailableError, match="MLflow did not answer"):
+        with pytest.raises(UnavailableError, match="MLflow cannot be used"):
             connect(Settings.load(tmp_path))
 
 
@@ -73,7 +73,7 @@ def test_a_server_that_only_fails_is_unavailable(tmp_path, monkeypatch, status):
     server = HTTPServer(("127.0.0.1", 0), Failing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-    with pytest.raises(UnavailableError, match="MLflow did not answer"):
+    with pytest.raises(UnavailableError, match="MLflow cannot be used"):
         connect(Settings.load(tmp_path))
     server.shutdown()
     server.server_close()
@@ -82,7 +82,7 @@ def test_a_server_that_only_fails_is_unavailable(tmp_path, monkeypatch, status):
 def test_a_locked_or_broken_database_is_unavailable(tmp_path, monkeypatch):
     (tmp_path / "mlflow.db").write_bytes(b"no database " * 1000)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    with pytest.raises(UnavailableError, match="MLflow did not answer"):
+    with pytest.raises(UnavailableError, match=r"MLflow cannot be used \(.*file is not a database"):
         connect(Settings.load(tmp_path))
 
 

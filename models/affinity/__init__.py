@@ -1,0 +1,1 @@
+"""Affinity propagation (APro, arXiv 2310.10533), usable with any segmenter."""

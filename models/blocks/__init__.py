@@ -1,0 +1,1 @@
+"""Parts without a paper, shared by every model family."""

@@ -1,0 +1,1 @@
+"""How other programs load a promoted model."""

@@ -1,0 +1,73 @@
+import shutil
+
+import pytest
+
+from tasks.data.commit import verify_directory
+from tasks.errors import GroundworkError, IntegrityError, UnavailableError
+from tasks.operations import versioning
+from tasks.services.settings import Settings
+from tests.tiny.shapes import write_shapes_world
+
+
+@pytest.fixture
+def here(project, monkeypatch, tmp_path):
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    return project.root, Settings.load(project.root)
+
+
+def objects(settings):
+    return [path for path in (settings.home / "remote").rglob("*") if path.is_file()]
+
+
+def test_import_push_prove_and_bring_back(here):
+    root, settings = here
+    said = []
+    version = versioning.version_dataset(root / "source", root, settings, say=said.append)
+    assert version.outcome == "imported"
+    assert version.label == f"shapes-world@{verify_directory(root / 'data' / 'dataset').sha256[:12]}"
+    assert any("empty place" in line for line in said)
+    assert len(objects(settings)) == version.files + 2  # the manifest and DVC's list
+    assert versioning.version_dataset(root / "source", root, settings).outcome == "reused"
+    shutil.rmtree(root / "data" / "dataset")
+    shutil.rmtree(root / ".dvc" / "cache")
+    assert versioning.pull_dataset(root, settings).sha256 == version.sha256
+    assert versioning.show_dataset(root, settings).outcome == "verified"
+
+
+def test_other_data_is_another_version(here):
+    root, settings = here
+    first = versioning.version_dataset(root / "source", root, settings)
+    write_shapes_world(root / "other", num_train=8, num_val=6, seed=5)
+    second = versioning.version_dataset(root / "other", root, settings)
+    assert second.sha256 != first.sha256
+    assert second.content_hash != first.content_hash
+    assert versioning.version_dataset(root / "source", root, settings).sha256 == first.sha256
+
+
+def test_a_corrupted_remote_stops_the_next_pull(here):
+    root, settings = here
+    versioning.version_dataset(root / "source", root, settings)
+    victim = max(objects(settings), key=lambda path: path.stat().st_size)
+    victim.chmod(0o644)
+    victim.write_bytes(b"x" * victim.stat().st_size)
+    shutil.rmtree(root / "data" / "dataset")
+    shutil.rmtree(root / ".dvc" / "cache")
+    with pytest.raises(GroundworkError) as caught:
+        versioning.pull_dataset(root, settings)
+    assert caught.value.exit_code in {5, 6}
+
+
+def test_a_byte_changed_after_the_import_is_noticed(here):
+    root, settings = here
+    versioning.version_dataset(root / "source", root, settings)
+    image = next((root / "data" / "dataset" / "train").iterdir())
+    image.chmod(0o644)
+    image.write_bytes(image.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(IntegrityError, match="changed train/"):
+        versioning.show_dataset(root, settings)
+
+
+def test_no_dataset_is_named(here):
+    root, settings = here
+    with pytest.raises(UnavailableError, match="there is no dataset yet"):
+        versioning.show_dataset(root, settings)
