@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import cast
 
 from flows.prefect_setup import prepare_prefect
 
@@ -15,16 +16,15 @@ def main() -> None:
     prepare_prefect(root)
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
     from prefect import serve
+    from prefect.deployments.runner import RunnerDeployment
 
     from flows.nightly_flow import nightly_segmenter
     from flows.release_flow import release_segmenter
 
     where = {"repository": root, "source": None}
-    serve(
-        nightly_segmenter.to_deployment("nightly", cron=NIGHTLY, parameters=where),
-        release_segmenter.to_deployment("release", parameters=where),
-        limit=1,
-    )
+    nightly = nightly_segmenter.to_deployment("nightly", cron=NIGHTLY, parameters=where)
+    release = release_segmenter.to_deployment("release", parameters=where)
+    serve(cast(RunnerDeployment, nightly), cast(RunnerDeployment, release), limit=1)
 
 
 if __name__ == "__main__":

@@ -40,8 +40,11 @@ def release_segmenter(
     if source is not None:
         data = version_data(source, repository)
         note("version_data", data["outcome"], data["label"])
+    changed, upstream_ran = dvc.changed_stages(repository), False
     for stage in dvc.stages(repository, TARGET):
-        done = task_for(stage)(stage.name, asdict(stage), repository, force)
+        unchanged = stage.name not in changed and not upstream_ran
+        done = task_for(stage)(stage.name, asdict(stage), repository, unchanged=unchanged, force=force)
+        upstream_ran = upstream_ran or done["outcome"] != "reused"
         note(stage.name, done["outcome"], stage.description)
     judgement = judge(repository, first=first)
     note("judge", judgement.outcome, judgement.verdict)

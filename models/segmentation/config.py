@@ -146,6 +146,6 @@ class PredictionConfig:
 
 
 DEFAULT_PREDICTION = PredictionConfig(
-    score_threshold=0.1, suppression_iou=0.5, detections_per_image=500, mask_threshold=0.5
+    score_threshold=0.3, suppression_iou=0.4, detections_per_image=500, mask_threshold=0.4
 )
 """What a saved model uses until told otherwise; the pipeline always tells it."""

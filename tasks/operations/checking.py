@@ -76,7 +76,10 @@ def check_folder(folder: Path, repository: Path) -> dict[str, Any]:
             obj=str(folder),
             hint="Correct the source and check it again.",
         )
-    return {**checked.report, "summary": f"every rule holds ({len(checked.report['expectations'])} expectations)"}
+    return {
+        **checked.report,
+        "summary": f"every rule holds ({len(checked.report['expectations'])} expectations)",
+    }
 
 
 def _line(outcome: Outcome) -> str:

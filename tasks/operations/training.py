@@ -26,15 +26,26 @@ def reproduce_stage(
     repository: Path,
     settings: Settings,
     *,
+    unchanged: bool = False,
     force: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Reproduced:
     """Bring one stage up to date, mirroring its progress file to the tracker.
 
+    Args:
+        stage: The stage; its dependencies must be up to date.
+        repository: Root of the project.
+        settings: Where the tracker is.
+        unchanged: DVC has just said that nothing of this stage changed: do not ask again.
+        force: Run it all the same.
+        say: Told every line that the stage prints.
+
     Raises:
         GroundworkError: The failure of the stage, with its own exit code.
     """
-    if stage.progress is None or stage.name not in [*dvc.changed_stages(repository), *([stage.name] * force)]:
+    if unchanged and not force:
+        return Reproduced(stage=stage.name, outcome="reused")
+    if stage.progress is None:
         return dvc.reproduce(stage, repository, force=force, on_line=say)
     attempt = open_attempt(stage.name, repository, settings)
     with _mirrored(repository / stage.progress, attempt, settings):

@@ -49,10 +49,13 @@ def version_data(source: Path, repository: Path) -> dict[str, Any]:
     persist_result=True,
     result_serializer="json",
 )
-def run_stage(name: str, stage: dict[str, Any], repository: Path, force: bool = False) -> dict[str, Any]:
+def run_stage(
+    name: str, stage: dict[str, Any], repository: Path, *, unchanged: bool, force: bool
+) -> dict[str, Any]:
     """Bring one stage of dvc.yaml up to date."""
     del name  # names the task run
-    done = reproduce_stage(Stage(**stage), repository, Settings.load(repository), force=force, say=say)
+    settings = Settings.load(repository)
+    done = reproduce_stage(Stage(**stage), repository, settings, unchanged=unchanged, force=force, say=say)
     return {"stage": done.stage, "outcome": done.outcome}
 
 

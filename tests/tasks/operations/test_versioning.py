@@ -1,5 +1,6 @@
 import shutil
 
+import boto3
 import pytest
 
 from tasks.data.commit import verify_directory
@@ -71,3 +72,33 @@ def test_no_dataset_is_named(here):
     root, settings = here
     with pytest.raises(UnavailableError, match="there is no dataset yet"):
         versioning.show_dataset(root, settings)
+
+
+def test_the_remote_may_be_s3(project, monkeypatch, tmp_path):
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "GROUNDWORK_REMOTE_URL": "s3://nuclei/data",
+        "GROUNDWORK_S3_ENDPOINT_URL": endpoint,
+        "DVC_SITE_CACHE_DIR": str(tmp_path / "site"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    try:
+        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="nuclei")
+        root, settings = project.root, Settings.load(project.root)
+        version = versioning.version_dataset(root / "source", root, settings)
+        assert version.remote == "s3://nuclei/data"
+        listed = boto3.client("s3", endpoint_url=endpoint).list_objects_v2(Bucket="nuclei")
+        assert listed["KeyCount"] == version.files + 2
+        shutil.rmtree(root / "data" / "dataset")
+        shutil.rmtree(root / ".dvc" / "cache")
+        assert versioning.pull_dataset(root, settings).sha256 == version.sha256
+    finally:
+        server.stop()
