@@ -1,5 +1,6 @@
 """``groundwork``: the one command for people. Heavy libraries are imported inside the commands."""
 
+import signal
 import sys
 
 import typer
@@ -31,7 +32,8 @@ app.add_typer(config)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; being asked to stop is Ctrl-C by other means."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(prog_name="groundwork")
 
 

@@ -101,4 +101,7 @@ class WeightAverage:
         """
         decay = min(self.decay, step / (step + 10.0))
         for name, value in model.state_dict().items():
-            self.weights[name].lerp_(value, 1.0 - decay)
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1.0 - decay)
+            else:  # a counter has no mean
+                self.weights[name].copy_(value)

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+from transformers.utils.logging import disable_progress_bar
 
 from models.segmentation.config import PredictionConfig
 from models.segmentation.decode import Detections
 from models.segmentation.hub import BoxSegmenter
+from tasks.data.checkpoints import SEGMENTER_SCHEMA
 from tasks.data.commit import verify_directory
 from tasks.data.images import read_rgb
 from tasks.data.predictions import PredictionsHeader, write_predictions
@@ -16,7 +18,6 @@ from tasks.data.rle import encode_mask
 from tasks.errors import IntegrityError
 from tasks.stages._command import run_stage
 from tasks.stages._progress import StageProgress
-from tasks.stages.train_segmenter import SEGMENTER_SCHEMA
 
 
 def run(
@@ -28,6 +29,7 @@ def run(
         IntegrityError: If the model is damaged, or knows other categories than the data.
         DataError: If an image or a record is damaged.
     """
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     manifest = verify_directory(model, schema=SEGMENTER_SCHEMA)
     described, images = read_about(about), read_records(records)
     segmenter = BoxSegmenter.from_pretrained(model, local_files_only=True, use_safetensors=True)

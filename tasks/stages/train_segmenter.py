@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, ClassVar
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from models.blocks.loop import NotFiniteError, StepResult, WeightAverage, train_steps
 from models.blocks.precision import has_fast_bfloat16
@@ -23,6 +24,7 @@ from models.segmentation.hub import BoxSegmenter, new_segmenter
 from models.segmentation.objective import TrainingBatch, segmenter_losses
 from tasks.data.checkpoints import (
     HISTORY,
+    SEGMENTER_SCHEMA,
     TrainingState,
     append_history,
     clear_checkpoints,
@@ -37,7 +39,6 @@ from tasks.errors import GroundworkError, InterruptedRun
 from tasks.stages._command import run_stage
 from tasks.stages._progress import StageProgress
 
-SEGMENTER_SCHEMA = "groundwork.segmenter/1"
 _REGIONS_STREAM = 2
 
 
@@ -64,6 +65,7 @@ def run(
         InterruptedRun: On SIGTERM or SIGINT, after a checkpoint was written.
         TrainingDiverged: If a loss is NaN or infinite.
     """
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     described = read_about(about)
     images = load_training_images(read_records(prepared), dataset, described.categories)
     provenance = {

@@ -166,9 +166,7 @@ def test_hostile_file_name(tmp_path: Path, world: Path) -> None:
 
 
 def test_an_absent_image_is_named_and_nothing_is_written(tmp_path: Path, challenger: ReportInputs) -> None:
-    with pytest.raises(
-        UnavailableError, match=r"val_00\d\.jpg: is missing\. Run `groundwork data pull`\."
-    ):
+    with pytest.raises(UnavailableError, match=r"val_00\d\.jpg: is missing\. Run `groundwork data pull`\."):
         render_report(dataclasses.replace(challenger, dataset=tmp_path), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
