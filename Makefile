@@ -29,7 +29,7 @@ format: $(READY)  ## Rewrite the code in the house style
 	@$(BIN)/ruff format --quiet .
 
 bench: $(READY)  ## Quality of the segmenter beside its baselines, over seeds
-	@$(BIN)/python -m benchmarks.segmenter
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m benchmarks.segmenter
 
 docs: $(READY)  ## The picture of the pipeline, from DVC's own graph
 	@{ echo "# The pipeline"; echo; echo "Made by \`make docs\` from \`dvc.yaml\`."; echo; echo '```mermaid'; \

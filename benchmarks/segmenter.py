@@ -70,20 +70,22 @@ def main() -> None:
     thresholds = load_section(arguments.params, "predict", PredictionConfig)
     with tempfile.TemporaryDirectory() as folder:
         space = prepare(Path(folder))
-        runs = [run_seed(replace(config, seed=seed), thresholds, space) for seed in arguments.seeds]
-    averages = means(runs)
-    document = {
-        "machine": machine(),
-        "dataset_sha256": space.about.dataset_sha256,
-        "images": len(space.val),
-        "steps": config.steps,
-        "alpha": ALPHA,
-        "resamples": RESAMPLES,
-        "means": averages,
-        "seeds": runs,
-    }
-    arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(table(averages))
+        runs: list[dict[str, Any]] = []
+        for seed in arguments.seeds:
+            runs.append(run_seed(replace(config, seed=seed), thresholds, space))
+            averages = means(runs)
+            document = {
+                "machine": machine(),
+                "dataset_sha256": space.about.dataset_sha256,
+                "images": len(space.val),
+                "steps": config.steps,
+                "alpha": ALPHA,
+                "resamples": RESAMPLES,
+                "means": averages,
+                "seeds": runs,
+            }
+            arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            print(table(averages))
 
 
 def prepare(folder: Path) -> Workspace:

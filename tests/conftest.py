@@ -136,6 +136,16 @@ def project(tmp_path: Path) -> Project:
     return make_project(tmp_path)
 
 
+@pytest.fixture
+def branched(released: tuple[Project, dict], tmp_path: Path) -> tuple[Project, dict]:
+    """A copy of the released project that a test may change. MLflow's artifacts stay where they were."""
+    project, result = released
+    root = tmp_path / "branch"
+    shutil.copytree(project.root, root, ignore=shutil.ignore_patterns("prefect"))
+    site = {"PYTHONPATH": str(root), "DVC_SITE_CACHE_DIR": str(tmp_path / "dvc-site")}
+    return Project(root=root, environment={**project.environment, **site}), result
+
+
 @pytest.fixture(scope="session")
 def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict]:
     """A project with a first champion, and what the command printed. Tests leave it as it is."""

@@ -41,7 +41,12 @@ def report_judgement(
         about=repository / layout.ABOUT,
         dataset=repository / layout.DATASET,
         history=judgement.candidate.folder / "model" / "history.jsonl",
-        lineage={**flatten(judgement.candidate.lineage), "MLflow run": recorded.url},
+        lineage={
+            "bundle": judgement.candidate.bundle_id,
+            "decision": judgement.decision["decision_id"],
+            "MLflow run": recorded.url,
+            **flatten(judgement.candidate.lineage),
+        },
         made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     page = render_report(inputs, folder)

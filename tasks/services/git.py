@@ -27,7 +27,7 @@ def code_version(repository: Path) -> CodeVersion:
     head = _git(repository, "rev-parse", "--verify", "--quiet", "HEAD")
     if head is None:
         return CodeVersion(commit="none", dirty=True)
-    status = _git(repository, "status", "--porcelain") or ""
+    status = _git(repository, "status", "--porcelain", "--untracked-files=all") or ""
     changed = [line[3:] for line in status.splitlines() if line[3:] not in _GENERATED]
     return CodeVersion(commit=head.strip(), dirty=bool(changed))
 

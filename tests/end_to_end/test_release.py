@@ -100,8 +100,8 @@ def test_dvc_alone_gives_the_same_metrics(released, tmp_path):
     assert metrics["metrics"] == result["metrics"]
 
 
-def test_a_changed_parameter_makes_a_challenger_and_a_rollback_undoes_it(released):
-    project, result = released
+def test_a_changed_parameter_makes_a_challenger_and_a_rollback_undoes_it(branched):
+    project, result = branched
     project.replace("params.yaml", "steps: 60", "steps: 40")
     rejected = project.groundwork("run", code=4)
     assert rejected["verdict"] in {"reject", "inconclusive"}

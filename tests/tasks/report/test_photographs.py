@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tasks.data.records import ImageRecord
-from tasks.errors import UnavailableError
+from tasks.errors import DataError, UnavailableError
 from tasks.report.photographs import contact_sheet, load_photograph
 
 
@@ -33,13 +33,15 @@ def test_a_dark_image_is_brightened_and_says_so(tmp_path) -> None:
     assert photograph.picture.getpixel((16, 16)) == (190, 190, 190)
 
 
-@pytest.mark.parametrize("content", [b"", b"no image", None])
-def test_what_is_no_image_is_named(tmp_path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / "a.jpg").write_bytes(content)
-    with pytest.raises(
-        UnavailableError, match=r"a\.jpg: cannot be shown \(\w+\)\. Run `groundwork data pull`\."
-    ):
+@pytest.mark.parametrize("content", [b"", b"no image"])
+def test_what_is_no_image_is_named(tmp_path, content: bytes) -> None:
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.jpg: not an image: "):
+        load_photograph(tmp_path, _record("a.jpg", 8, 8))
+
+
+def test_what_is_missing_is_named(tmp_path) -> None:
+    with pytest.raises(UnavailableError, match=r"a\.jpg: is missing\. Run `groundwork data pull`\."):
         load_photograph(tmp_path, _record("a.jpg", 8, 8))
 
 
