@@ -51,5 +51,5 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-clean:  ## Remove what runs have made; the environment stays
-	@rm -rf .groundwork artifacts data/dataset .dvc/cache .dvc/tmp .mypy_cache .ruff_cache .pytest_cache dvc.lock
+clean:  ## Remove caches and what can be made again; champions, ledger and the copy of the data stay
+	@rm -rf artifacts .dvc/tmp .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -33,7 +33,14 @@ from tasks.data.predictions import read_predictions, write_predictions
 from tasks.data.prepared import AboutDataset, read_about, read_records
 from tasks.data.records import DetectionRecord, ImagePrediction, ImageRecord
 from tasks.data.rle import encode_mask
-from tasks.stages import evaluate_detection, predict_masks, prepare_coco, train_segmenter, validate_coco
+from tasks.stages import (
+    configure_segmenter,
+    evaluate_detection,
+    predict_masks,
+    prepare_coco,
+    train_segmenter,
+    validate_coco,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS, PLAIN, FILLED = "ours", "without affinity", "boxes filled"
@@ -110,7 +117,8 @@ def run_seed(
         training[name] = train(part, place, space)
         predictions = place / "val.jsonl"
         val = space.folder / "prepared" / "val.jsonl"
-        predict_masks.run(thresholds, **space.inputs, model=place / "model", records=val, out=predictions)
+        configure_segmenter.run(thresholds, model=place / "trained", out=place / "model")
+        predict_masks.run(**space.inputs, model=place / "model", records=val, out=predictions)
         tables[name] = evaluate(predictions, place / "evaluation", space)
     filled = space.folder / f"{config.seed} {FILLED}"
     fill_boxes(space.folder / f"{config.seed} {OURS}" / "val.jsonl", filled / "val.jsonl", space)
@@ -134,14 +142,14 @@ def run_seed(
 
 
 def train(config: SegmenterTrainingConfig, place: Path, space: Workspace) -> dict[str, float]:
-    """Train into ``place/model`` and return what it cost."""
+    """Train into ``place/trained`` and return what it cost."""
     wall, processor = time.monotonic(), time.process_time()
     train_segmenter.run(
         config,
         **space.inputs,
         prepared=space.folder / "prepared" / "train.jsonl",
         checkpoints=place / "checkpoints",
-        out=place / "model",
+        out=place / "trained",
     )
     return {
         "wall_seconds": round(time.monotonic() - wall, 1),

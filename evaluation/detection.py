@@ -150,7 +150,8 @@ def _why(name: str) -> str:
     size = name.rpartition("_")[2]
     if size in AREAS and size != "all":
         low, high = AREAS[size]
-        return f"no region has an area from {low:.0f} to {high:.0f} px"
+        limit = f"from {low:.0f} to {high:.0f}" if high < AREAS["all"][1] else f"of at least {low:.0f}"
+        return f"no region has an area {limit} px"
     return "no image has a region"
 
 

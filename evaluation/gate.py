@@ -109,7 +109,12 @@ class Decision:
 
 
 def decide(
-    candidate: Evidence, champion: Evidence | None, policy: Policy, *, first: bool = False
+    candidate: Evidence,
+    champion: Evidence | None,
+    policy: Policy,
+    *,
+    first: bool = False,
+    withdrawn: str | None = None,
 ) -> Decision:
     """Judge a candidate.
 
@@ -118,12 +123,14 @@ def decide(
         champion: What spoke for the present champion, on the same images. None: there is none.
         policy: The rules.
         first: Allow a promotion although there is no champion. Changes nothing while there is one.
+        withdrawn: Why a person took this very model out of service, if one did: an objection like any other.
 
     Returns:
         ``reject`` on any objection, missed limit or proven loss; ``promote`` only if every rule is proved to
         hold; otherwise ``inconclusive``.
     """
     objections = object_to(candidate, who="candidate", split=policy.split, needed=policy.metrics)
+    objections += [f"candidate: {withdrawn}"] if withdrawn else []
     comparisons: list[Comparison] = []
     open_questions: list[str] = []
     if champion is not None:
@@ -138,7 +145,7 @@ def decide(
     if verdict == "promote" and champion is None:
         reasons.append("there is no champion, and a first promotion was asked for.")
     return Decision(
-        decision_id=_decision_id(candidate, champion, policy, first=first),
+        decision_id=_decision_id(candidate, champion, policy, first=first, withdrawn=withdrawn),
         verdict=verdict,
         reasons=tuple(reasons),
         objections=tuple(objections),
@@ -261,7 +268,14 @@ def _side(evidence: Evidence) -> Side:
     )
 
 
-def _decision_id(candidate: Evidence, champion: Evidence | None, policy: Policy, *, first: bool) -> str:
+def _decision_id(
+    candidate: Evidence,
+    champion: Evidence | None,
+    policy: Policy,
+    *,
+    first: bool,
+    withdrawn: str | None,
+) -> str:
     identities = [
         candidate.bundle_id,
         None if champion is None else [champion.bundle_id, champion.sequence],
@@ -269,5 +283,6 @@ def _decision_id(candidate: Evidence, champion: Evidence | None, policy: Policy,
         candidate.dataset_sha256,
         candidate.definition_sha256,
         first and champion is None,
+        withdrawn,
     ]
     return hashlib.sha256(json.dumps(identities).encode()).hexdigest()[:16]

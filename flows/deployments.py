@@ -21,7 +21,7 @@ def main() -> None:
     from flows.nightly_flow import nightly_segmenter
     from flows.release_flow import release_segmenter
 
-    where = {"repository": root, "source": None}
+    where = {"repository": str(root)}
     nightly = nightly_segmenter.to_deployment("nightly", cron=NIGHTLY, parameters=where)
     release = release_segmenter.to_deployment("release", parameters=where)
     serve(cast(RunnerDeployment, nightly), cast(RunnerDeployment, release), limit=1)

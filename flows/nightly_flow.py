@@ -5,10 +5,8 @@ from typing import Any
 
 from prefect import flow
 
-from flows.release_flow import TARGET, release_segmenter
-from tasks.services import dvc
+from flows.release_flow import release_segmenter
 from tasks.steps.narration import say
-from tasks.steps.pipeline import version_data
 from tasks.steps.promotion import watch_champion
 
 
@@ -16,19 +14,19 @@ from tasks.steps.promotion import watch_champion
 def nightly_segmenter(repository: Path, source: Path | None = None) -> dict[str, Any]:
     """Do what the night asks for.
 
+    The release always runs: it reuses what is unchanged, and it ends what an earlier night had to leave
+    undone, such as a candidate that was trained but never judged. Only a night in which every step was
+    reused has time to measure the champion again.
+
     Args:
         repository: Root of the project.
-        source: Dataset to import first; None keeps the version that is there.
+        source: Dataset to import; None: the one that params.yaml names.
 
     Returns:
         The result of the release, or what the champion scored and whether that is what it scored before.
     """
-    if source is not None:
-        version_data(source, repository)
-    names = {stage.name for stage in dvc.stages(repository, TARGET)}
-    changed = sorted(names & set(dvc.changed_stages(repository)))
-    if changed:
-        say(f"changed: {', '.join(changed)}")
-        return release_segmenter(repository, None)
+    result = release_segmenter(repository, source)
+    if any(step["outcome"] not in {"reused", "kept"} for step in result["steps"]):
+        return result
     say("nothing changed; measuring the champion again")
-    return watch_champion(repository)
+    return watch_champion(Path(repository))

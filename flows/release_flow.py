@@ -7,41 +7,49 @@ from typing import Any
 from prefect import flow
 
 from tasks.operations.judging import dataset_name
+from tasks.operations.layout import LAST_STAGE
+from tasks.operations.versioning import default_source
+from tasks.operations.workspace import exclusive
 from tasks.services import dvc
+from tasks.services.settings import Settings
 from tasks.steps.narration import say
 from tasks.steps.pipeline import task_for, version_data
 from tasks.steps.promotion import judge, promote, record, report
 
-TARGET = "evaluate_detection"
 _WORDS = {"reused": "reused, nothing changed", "restored": "restored from an earlier run with these inputs"}
 
 
 @flow(name="release segmenter", persist_result=True, result_serializer="json", validate_parameters=False)
 def release_segmenter(
-    repository: Path, source: Path | None, *, first: bool = False, force: bool = False
+    repository: Path, source: Path | None = None, *, first: bool = False, force: bool = False
 ) -> dict[str, Any]:
-    """Bring data, model and metrics up to date, then decide.
+    """Bring data, model and metrics up to date, then decide. One run at a time in a workspace.
 
     Args:
         repository: Root of the project.
-        source: Dataset to import; None keeps the version that is there.
+        source: Dataset to import; None: the one that params.yaml names.
         first: Allow a first champion where there never was one.
         force: Run every stage although nothing changed.
 
     Returns:
         The decision, the metrics, the champion, and where the report lies.
     """
+    repository = Path(repository)  # a deployment's parameters arrive as text
+    with exclusive(Settings.load(repository)):
+        return _release(repository, Path(source or default_source(repository)), first=first, force=force)
+
+
+def _release(repository: Path, source: Path, *, first: bool, force: bool) -> dict[str, Any]:
     steps: list[dict[str, str]] = []
 
     def note(name: str, outcome: str, detail: str) -> None:
         steps.append({"step": name, "outcome": outcome, "detail": detail})
         say(f"{name}: {_WORDS.get(outcome, outcome)} | {detail}")
 
-    if source is not None:
-        data = version_data(source, repository)
-        note("version_data", data["outcome"], data["label"])
+    data = version_data(source, repository)
+    note("version_data", data["outcome"], data["label"])
     changed, upstream_ran = dvc.changed_stages(repository), False
-    for stage in dvc.stages(repository, TARGET):
+    for stage in dvc.stages(repository, LAST_STAGE):
         unchanged = stage.name not in changed and not upstream_ran
         done = task_for(stage)(stage.name, asdict(stage), repository, unchanged=unchanged, force=force)
         upstream_ran = upstream_ran or done["outcome"] != "reused"

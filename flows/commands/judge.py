@@ -16,12 +16,16 @@ def gate(
     Examples: `groundwork gate` · `groundwork gate --json`
     """
     with errors_for_people(as_json=as_json):
-        from tasks.operations.judging import judge_candidate
+        from tasks.operations.judging import judge_candidate, require_current
+        from tasks.operations.workspace import exclusive
         from tasks.services.settings import Settings
 
         say = listen()
         root = repository()
-        judged = judge_candidate(root, Settings.load(root), first=first, say=say)
+        settings = Settings.load(root)
+        with exclusive(settings):
+            require_current(root)
+            judged = judge_candidate(root, settings, first=first, say=say)
         lines = [
             f"verdict: {judged.verdict} ({judged.outcome})",
             *(f"  {reason}" for reason in judged.reasons),
@@ -41,12 +45,17 @@ def promote(
     Examples: `groundwork promote --dry-run` · `groundwork promote`
     """
     with errors_for_people(as_json=as_json):
+        from tasks.operations.judging import require_current
         from tasks.operations.promotion import promote_candidate
+        from tasks.operations.workspace import exclusive
         from tasks.services.settings import Settings
 
         say = listen()
         root = repository()
-        result = promote_candidate(root, Settings.load(root), first=first, dry_run=dry_run, say=say)
+        settings = Settings.load(root)
+        with exclusive(settings):
+            require_current(root)
+            result = promote_candidate(root, settings, first=first, dry_run=dry_run, say=say)
         emit(result, as_json=as_json, lines=[result["summary"]])
         if result["verdict"] != "promote":
             raise typer.Exit(4)
@@ -110,12 +119,17 @@ def report(
     Examples: `groundwork report` · `groundwork report --open`
     """
     with errors_for_people(as_json=as_json):
+        from tasks.operations.judging import require_current
         from tasks.operations.reporting import report_candidate
+        from tasks.operations.workspace import exclusive
         from tasks.services.settings import Settings
 
         say = listen()
         root = repository()
-        page = report_candidate(root, Settings.load(root), say=say)
+        settings = Settings.load(root)
+        with exclusive(settings):
+            require_current(root)
+            page = report_candidate(root, settings, say=say)
         emit({"report": str(page)}, as_json=as_json, lines=[str(page)])
         if open_page:
             typer.launch(page.as_uri())

@@ -23,7 +23,8 @@ def run(
 ) -> None:
     """Run the release flow: version, validate, train, evaluate, judge, promote, report.
 
-    Exit code 4 if the candidate was judged and not promoted. Interrupted, the same command resumes.
+    Exit code 4 if the candidate was judged and not promoted, or the champion drifts. Interrupted, the same
+    command resumes.
 
     Examples: `groundwork run --first` · `groundwork run --json` · `groundwork run --nightly`
     """
@@ -35,18 +36,15 @@ def run(
         prepare_prefect(root)
         from flows.nightly_flow import nightly_segmenter
         from flows.release_flow import release_segmenter
-        from tasks.operations.workspace import exclusive
-        from tasks.services.settings import Settings
 
         given = None if source is None else source.resolve()
-        with exclusive(Settings.load(root)):
-            result = (
-                nightly_segmenter(root, given)
-                if nightly
-                else release_segmenter(root, given or default_source(root), first=first, force=force)
-            )
+        result = (
+            nightly_segmenter(root, given)
+            if nightly
+            else release_segmenter(root, given, first=first, force=force)
+        )
         emit(result, as_json=as_json, lines=summary(result))
-        if result["verdict"] in {"reject", "inconclusive"}:
+        if result["verdict"] in {"reject", "inconclusive", "drift"}:
             raise typer.Exit(4)
 
 
@@ -58,7 +56,7 @@ def train(
 
     Examples: `groundwork train` · `groundwork train --force --json`
     """
-    _bring_up_to_date("train_segmenter", force=force, as_json=as_json)
+    _bring_up_to_date("configure_segmenter", force=force, as_json=as_json)
 
 
 def evaluate(
@@ -116,13 +114,6 @@ def _show_metrics(path: Path, *, as_json: bool) -> None:
     ]
     rows += [(name, "undefined", reason, "") for name, reason in document["undefined"].items()]
     emit(document, as_json=as_json, lines=table("", ("metric", "value", "unit", "count"), rows))
-
-
-def default_source(root: Path) -> Path:
-    """Return the dataset that params.yaml names."""
-    from tasks.config import read_yaml
-
-    return (root / str(read_yaml(root / "params.yaml")["dataset"]["source"])).resolve()
 
 
 def summary(result: dict[str, Any]) -> list[str]:

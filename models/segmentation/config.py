@@ -148,4 +148,4 @@ class PredictionConfig:
 DEFAULT_PREDICTION = PredictionConfig(
     score_threshold=0.3, suppression_iou=0.4, detections_per_image=500, mask_threshold=0.4
 )
-"""What a saved model uses until told otherwise; the pipeline always tells it."""
+"""What a model that was just trained holds, until ``configure_segmenter`` writes what was asked for."""

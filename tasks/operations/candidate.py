@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.config import read_yaml
-from tasks.data.commit import commit_file, hash_file, verify_directory
+from tasks.data.commit import commit_file, hash_file, read_manifest, verify_directory
 from tasks.data.strict_json import read_json
 from tasks.errors import GroundworkError, IntegrityError, UnavailableError
 from tasks.operations import layout
@@ -78,6 +77,13 @@ def read_candidate(bundle_id: str, settings: Settings) -> Candidate:
     """
     folder = bundles.open_bundles(settings).fetch(bundle_id)
     metrics = read_json(folder / "evaluation" / "metrics.json")
+    found = read_manifest(folder / "model").sha256
+    if found != metrics["model_sha256"]:
+        raise IntegrityError(
+            f"holds model {found[:12]} and the evaluation of {metrics['model_sha256'][:12]}.",
+            obj=f"bundle {bundle_id}",
+            hint="Run `groundwork eval`.",
+        )
     return Candidate(
         bundle_id=bundle_id,
         folder=folder,
@@ -106,17 +112,12 @@ def _lineage(repository: Path, model: Path, evaluation: Path) -> dict[str, Any]:
     return {
         "dataset": {"sha256": made["dataset_sha256"], "split": judged["dataset"]["split"]},
         "code": {"commit": code.commit, "uncommitted_changes": code.dirty},
-        "config": {"params_sha256": hash_file(repository / "params.yaml"), **_parameters(repository)},
+        "config": {"segmenter": made["config"], "predict": read_json(model / "config.json")["prediction"]},
         "lock": {"sha256": hash_file(repository / "requirements.lock")},
-        "training": dict(made),
+        "training": {name: value for name, value in made.items() if name != "config"},
         "machine": {
             "python": platform.python_version(),
             "system": platform.system(),
             "cpu": platform.machine(),
         },
     }
-
-
-def _parameters(repository: Path) -> dict[str, Any]:
-    document = read_yaml(repository / "params.yaml")
-    return {name: document[name] for name in ("segmenter", "predict") if name in document}

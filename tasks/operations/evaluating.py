@@ -1,15 +1,19 @@
 """Evaluate any model on the current data: how a champion is measured again when the data changed."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from evaluation.definition import DETECTION
 from tasks.data.commit import verify_directory
 from tasks.data.prepared import read_about
 from tasks.errors import IntegrityError, UnavailableError
 from tasks.operations import layout
 from tasks.services.bundles import open_bundles
+from tasks.services.dvc import read_failure
 from tasks.services.ledger import open_ledger
 from tasks.services.settings import Settings
 
@@ -35,7 +39,8 @@ def evaluate_model(
     folder = locate_model(model, settings)
     about = repository / layout.ABOUT
     dataset = read_about(about).dataset_sha256
-    place = settings.home / "evaluations" / f"{verify_directory(folder).sha256[:16]}-{dataset[:16]}"
+    parts = (verify_directory(folder).sha256, dataset, DETECTION.sha256)
+    place = settings.home / "evaluations" / "-".join(part[:16] for part in parts)
     if (place / "evaluation").is_dir():
         try:
             verify_directory(place / "evaluation")
@@ -84,13 +89,18 @@ def locate_model(model: str, settings: Settings) -> Path:
 
 def _stage(repository: Path, name: str, *arguments: object) -> None:
     """Run a stage outside the graph, on files that are not in it."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"tasks.stages.{name}", *map(str, arguments)],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="groundwork-") as folder:
+        failure = Path(folder) / "error.json"
+        done = subprocess.run(
+            [sys.executable, "-m", f"tasks.stages.{name}", *map(str, arguments)],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "STAGE_ERROR_FILE": str(failure)},
+        )
+        if failure.exists():
+            raise read_failure(failure)
     if done.returncode != 0:
         raise UnavailableError(
             f"the stage failed: {done.stderr.strip()[-600:]}",

@@ -1,8 +1,9 @@
 """Bring the evidence before the gate and keep the decision as a file."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from tasks.errors import IntegrityError, UnavailableError
 from tasks.operations import layout
 from tasks.operations.candidate import Candidate, assemble_candidate
 from tasks.operations.evaluating import evaluate_model
+from tasks.services import dvc
 from tasks.services.bundles import open_bundles
 from tasks.services.champion import Champion, standing_champion
 from tasks.services.ledger import open_ledger
+from tasks.services.ledger_entry import Entry
 from tasks.services.settings import Settings
 
 DECISION_SCHEMA = "groundwork.decision/1"
@@ -79,7 +82,8 @@ def judge_candidate(
     other = None
     if champion is not None and theirs is not None:
         other = read_evidence(theirs, champion.entry.bundle_id, champion.entry.sequence)
-    decision = decide(mine, other, policy, first=first)
+    withdrawn = _withdrawal(candidate.model_sha256, open_ledger(settings).history(layout.MODEL_NAME))
+    decision = decide(mine, other, policy, first=first, withdrawn=withdrawn)
     path, outcome = _keep(decision, settings)
     return Judgement(
         decision=read_json(path),
@@ -90,6 +94,39 @@ def judge_candidate(
         champion_evaluation=theirs,
         in_force=False,
     )
+
+
+def _withdrawal(model_sha256: str, history: Sequence[Entry]) -> str | None:
+    """Say who took a model out of service and why, if the last word about it was a rollback.
+
+    Without this the next run would judge the same evidence again and undo what a person decided.
+    """
+    word = None
+    for before, entry in pairwise(history):
+        if entry.model_sha256 == model_sha256:
+            word = None
+        elif entry.kind == "rollback" and before.model_sha256 == model_sha256:
+            word = (
+                f"taken out of service by {entry.who} in entry {entry.sequence}, because: {entry.why}. "
+                f"To restore it: `groundwork rollback --to {before.sequence} --why ...`."
+            )
+    return word
+
+
+def require_current(repository: Path) -> None:
+    """Refuse to judge artifacts that DVC would make anew.
+
+    Raises:
+        UnavailableError: With the stages.
+    """
+    names = {stage.name for stage in dvc.stages(repository, layout.LAST_STAGE)}
+    stale = sorted(names & set(dvc.changed_stages(repository)))
+    if stale:
+        raise UnavailableError(
+            f"data, code or parameters changed since {', '.join(stale)} ran.",
+            obj="candidate",
+            hint="Run `groundwork eval` first.",
+        )
 
 
 def read_evidence(evaluation: Path, bundle_id: str, sequence: int | None) -> Evidence:

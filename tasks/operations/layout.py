@@ -13,3 +13,5 @@ PREDICTIONS = Path("artifacts/predictions/val.jsonl")
 EVALUATION = Path("artifacts/evaluation")
 REPORTS = Path("artifacts/reports")
 TRAINING_STAGE = "train_segmenter"
+LAST_STAGE = "evaluate_detection"
+"""With everything that it depends on, all that a candidate is made by."""

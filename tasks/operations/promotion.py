@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import UnavailableError
+from tasks.errors import GroundworkError
 from tasks.operations import layout
 from tasks.operations.judging import Judgement, judge_candidate
 from tasks.operations.recording import Recorded, record_candidate
@@ -103,7 +103,7 @@ def roll_back(
     answer = describe(entry, "rolled back") | {"who": entry.who, "when": entry.when, "why": entry.why}
     try:
         registry.reconcile(tracking.connect(settings), layout.MODEL_NAME, ledger.champion)
-    except UnavailableError as error:
+    except GroundworkError as error:
         answer["warning"] = f"The ledger is changed; the alias in MLflow follows later: {error}"
     summary = f"{answer['summary']}, because: {entry.why}"
     return answer | {"summary": f"{summary}\n{answer['warning']}" if "warning" in answer else summary}

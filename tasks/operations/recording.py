@@ -36,6 +36,7 @@ def record_candidate(judgement: Judgement, repository: Path, settings: Settings)
     outcome = "reused" if _key_file(candidate.bundle_id, settings).exists() else "recorded"
     run_key = _run_key(candidate.bundle_id, settings)
     run_id = runs.record_run(tracker, _finished(run_key, judgement, repository))
+    runs.tag_run(tracker, run_id, _judged(judgement))  # a recorded run may be judged again, by another rule
     close_attempt(layout.TRAINING_STAGE, settings)
     version = registry.register(tracker, run_id, layout.MODEL_NAME, candidate.bundle_id)
     return Recorded(run_id=run_id, version=version, url=tracking.run_url(tracker, run_id), outcome=outcome)
@@ -69,8 +70,7 @@ def _finished(run_key: str, judgement: Judgement, repository: Path) -> runs.Fini
             "groundwork.code_uncommitted": str(lineage["code"]["uncommitted_changes"]).lower(),
             "groundwork.lock_sha256": lineage["lock"]["sha256"],
             "groundwork.seed": str(lineage["training"].get("seed")),
-            "groundwork.decision_id": judgement.decision["decision_id"],
-            "groundwork.verdict": judgement.verdict,
+            **_judged(judgement),
         },
         metrics=candidate.values,
         history=candidate.folder / "model" / "history.jsonl",
@@ -85,6 +85,13 @@ def _finished(run_key: str, judgement: Judgement, repository: Path) -> runs.Fini
         ),
         model=candidate.folder / "model",
     )
+
+
+def _judged(judgement: Judgement) -> dict[str, str]:
+    return {
+        "groundwork.decision_id": str(judgement.decision["decision_id"]),
+        "groundwork.verdict": judgement.verdict,
+    }
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:

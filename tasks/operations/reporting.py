@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tasks.data.commit import hash_file, verify_directory
+from tasks.data.commit import commit_file, hash_file, verify_directory
 from tasks.errors import IntegrityError
 from tasks.operations import layout
 from tasks.operations.judging import Judgement, judge_candidate
@@ -28,7 +28,10 @@ def report_judgement(
         UnavailableError: If MLflow does not answer when the page is attached.
     """
     folder = repository / layout.REPORTS / judgement.decision["decision_id"]
+    attached = settings.home / "records" / f"{recorded.run_id}-{folder.name}.attached"
     if not again and _is_current(folder, judgement.path):
+        if not attached.exists():
+            _attach(folder, recorded, settings, attached)
         return folder / PAGE, "reused"
     inputs = ReportInputs(
         model=layout.MODEL_NAME,
@@ -50,11 +53,17 @@ def report_judgement(
         made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     page = render_report(inputs, folder)
+    _attach(folder, recorded, settings, attached)
+    return page, "rendered"
+
+
+def _attach(folder: Path, recorded: Recorded, settings: Settings, attached: Path) -> None:
+    """Put page and pictures beside the run, and remember that it was done."""
     tracker = tracking.connect(settings)
     for picture in sorted(folder.rglob("*.png")):
         runs.attach_report(tracker, recorded.run_id, picture)
-    runs.attach_report(tracker, recorded.run_id, page)
-    return page, "rendered"
+    runs.attach_report(tracker, recorded.run_id, folder / PAGE)
+    commit_file(attached, b"")
 
 
 def report_candidate(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.config import read_yaml
-from tasks.data.commit import commit_file, read_manifest
+from tasks.data.commit import commit_file, hash_file, read_manifest
 from tasks.errors import GroundworkError
 from tasks.services import dvc
 from tasks.services.dvc import Reproduced, Stage
@@ -84,9 +84,11 @@ def close_attempt(stage: str, settings: Settings) -> None:
 
 
 def _inputs(repository: Path) -> str:
+    sources = sorted([*(repository / "models").rglob("*.py"), *(repository / "tasks").rglob("*.py")])
     parts = {
         "dataset": read_manifest(repository / "data" / "dataset").sha256,
         "params": read_yaml(repository / "params.yaml"),
+        "code": [hash_file(path) for path in sources],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -6,14 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.config import read_yaml
 from tasks.data.commit import Manifest, commit_file, verify_directory
-from tasks.data.importing import import_coco
+from tasks.data.importing import DATASET_SCHEMA, import_coco
 from tasks.errors import IntegrityError, UnavailableError
+from tasks.operations.layout import DATASET
 from tasks.services import dvc
 from tasks.services.settings import Settings, private_directory
-
-DATASET = Path("data/dataset")
-DATASET_SCHEMA = "groundwork.dataset/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +68,11 @@ def version_dataset(
     return store_and_prove(repository, settings, say=say)
 
 
+def default_source(repository: Path) -> Path:
+    """Return the dataset that params.yaml names."""
+    return (repository / str(read_yaml(repository / "params.yaml")["dataset"]["source"])).resolve()
+
+
 def store_and_prove(
     repository: Path, settings: Settings, *, say: Callable[[str], None] = lambda _: None
 ) -> DataVersion:
@@ -92,7 +96,7 @@ def store_and_prove(
             hint="Remove the damaged object from the remote and run `groundwork data add` again.",
         )
     version = dvc.content_hash(target)
-    proof = {"manifest_sha256": manifest.sha256, "remote": settings.remote_url}
+    proof = {"manifest_sha256": manifest.sha256, "remote": _place(settings)}
     commit_file(_proof(version, settings), json.dumps(proof, indent=1).encode())
     return _describe(manifest, version, settings, "imported")
 
@@ -151,7 +155,12 @@ def _read_proof(version: str, settings: Settings) -> str | None:
         document = json.loads(_proof(version, settings).read_bytes())
     except (OSError, ValueError):
         return None
-    return document["manifest_sha256"] if document.get("remote") == settings.remote_url else None
+    return document["manifest_sha256"] if document.get("remote") == _place(settings) else None
+
+
+def _place(settings: Settings) -> list[str | None]:
+    """Return what makes a store another one: the same bucket name at another endpoint is."""
+    return [settings.remote_url, settings.s3_endpoint_url]
 
 
 def _describe(manifest: Manifest, version: str, settings: Settings, outcome: str) -> DataVersion:

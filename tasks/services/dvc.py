@@ -97,7 +97,11 @@ def _stage(stage: Any) -> Stage:  # noqa: ANN401
 def changed_stages(repository: Path) -> list[str]:
     """Return the names of stages that would run again, in no particular order."""
     lines = run_quietly(["status", "--json"], repository).splitlines()
-    answer = next((line for line in reversed(lines) if line.startswith("{")), "{}")  # warnings come before it
+    answer = next((line for line in reversed(lines) if line.startswith("{")), None)  # after any warnings
+    if answer is None:
+        raise UnavailableError(
+            f"`dvc status` gave no answer: {' '.join(lines)[-300:]}", obj="dvc", hint="Run `dvc status`."
+        )
     return [name for name in json.loads(answer) if not name.endswith(".dvc")]
 
 
@@ -135,15 +139,20 @@ def reproduce(
 
 def _failure_of(stage: Stage, failure: Path, lines: list[str]) -> GroundworkError:
     if failure.exists():
-        document = json.loads(failure.read_text(encoding="utf-8"))
-        kind = _FAILURES.get(document["code"], GroundworkError)
-        return kind(document["message"], obj=document["object"], hint=document["hint"])
+        return read_failure(failure)
     tail = " | ".join(line for line in lines[-12:] if line.strip())
     return UnavailableError(
         f"the stage failed: {tail}",
         obj=stage.name,
         hint=f"Run `dvc repro {stage.name}` to see all of it.",
     )
+
+
+def read_failure(path: Path) -> GroundworkError:
+    """Return the failure that a stage wrote to the file named by ``STAGE_ERROR_FILE``."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    kind = _FAILURES.get(document["code"], GroundworkError)
+    return kind(document["message"], obj=document["object"], hint=document["hint"])
 
 
 def add(path: Path, repository: Path) -> str:
@@ -174,6 +183,7 @@ def _configure(repository: Path, values: dict[str, Any]) -> None:
     from dvc.config import Config, merge
 
     with Config(str(repository / ".dvc"), validate=False).edit("local") as local:
+        local.pop("remote", None)  # an endpoint of before must not stay
         merge(local, values)
 
 
@@ -222,12 +232,13 @@ def _found(stranger: Path, repository: Path) -> None:
         if (repository / ".dvc" / name).exists():
             shutil.copy(repository / ".dvc" / name, stranger / ".dvc" / name)
     local = {"no_scm": True, "site_cache_dir": str(stranger / "site")}
-    _configure(stranger, {"core": local, "remote": {"storage": {"url": _remote_url(repository)}}})
+    _configure(stranger, {"core": local, "remote": {"storage": _remote(repository)}})
 
 
-def _remote_url(repository: Path) -> str:
-    """Return the remote's address, an absolute path where it is a directory."""
+def _remote(repository: Path) -> dict[str, str]:
+    """Return where the remote is; its address is an absolute path where it is a directory."""
     from dvc.repo import Repo
 
     with Repo(str(repository)) as repo:
-        return str(repo.config["remote"]["storage"]["url"])
+        remote = repo.config["remote"]["storage"]
+        return {name: str(remote[name]) for name in ("url", "endpointurl") if remote.get(name)}

@@ -106,6 +106,7 @@ def record_run(tracker: Tracker, run: FinishedRun) -> str:
         opened = open_run(tracker, run.run_key, run.name)
         run_id: str = opened.info.run_id
         if RECORDED in opened.data.tags:
+            _refuse_other_bundle(opened.data.tags, run)
             return run_id
         _refuse_other_params(opened.data.params, run)
         send_params(tracker, run_id, run.params, run.tags)
@@ -183,6 +184,17 @@ def _refuse_other_params(recorded: dict[str, str], run: FinishedRun) -> None:
                 obj=f"run {run.run_key}",
                 hint="Make the key from everything that decides the run.",
             )
+
+
+def _refuse_other_bundle(recorded: dict[str, str], run: FinishedRun) -> None:
+    """A key that was used for another model must never lend it its version."""
+    name = "groundwork.bundle_id"
+    if recorded.get(name) != run.tags.get(name):
+        raise IntegrityError(
+            f"was recorded for bundle {recorded.get(name)}, now it is {run.tags.get(name)}.",
+            obj=f"run {run.run_key}",
+            hint="Remove .groundwork/attempts and .groundwork/records of this bundle, then run again.",
+        )
 
 
 def _link_dataset(tracker: Tracker, run_id: str, dataset: DatasetUse) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tasks.config import load_section
-from tasks.errors import GroundworkError
+from tasks.errors import GroundworkError, UsageError
 from tasks.lifetime import end_with_parent
 
 
@@ -42,10 +42,22 @@ def run_stage(run: Callable[..., None], *, section: str | None = None, config: t
         if config is None:
             run(**paths)
         else:
-            run(load_section(arguments.params, section or "", config), **paths)
+            loaded: object = load_section(arguments.params, section or "", config)
+            run(loaded, **paths)
+            _refuse_edit(arguments.params, section or "", config, loaded)
     except GroundworkError as error:
         _report(error)
         sys.exit(error.exit_code)
+
+
+def _refuse_edit(params: Path, section: str, config: type, loaded: object) -> None:
+    """DVC hashes parameters after the stage: an edit meanwhile would be taken for what made the output."""
+    if load_section(params, section, config) != loaded:
+        raise UsageError(
+            "the section was edited while the stage ran; its result belongs to the numbers of before.",
+            obj=f"{params}:{section}",
+            hint="Run the command again.",
+        )
 
 
 def _module(run: Callable[..., None]) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from transformers.utils.logging import disable_progress_bar
 
-from models.segmentation.config import PredictionConfig
 from models.segmentation.decode import Detections
 from models.segmentation.hub import BoxSegmenter
 from tasks.data.checkpoints import SEGMENTER_SCHEMA
@@ -20,10 +19,10 @@ from tasks.stages._command import run_stage
 from tasks.stages._progress import StageProgress
 
 
-def run(
-    config: PredictionConfig, *, model: Path, dataset: Path, records: Path, about: Path, out: Path
-) -> None:
+def run(*, model: Path, dataset: Path, records: Path, about: Path, out: Path) -> None:
     """Predict the masks of every image in ``records`` and commit them to ``out``.
+
+    The thresholds are the model's own, those with which it will answer when it is served.
 
     Raises:
         IntegrityError: If the model is damaged, or knows other categories than the data.
@@ -43,7 +42,7 @@ def run(
     with StageProgress("predicting", len(images)) as progress:
         for record in images:
             pixels = read_rgb(dataset / record.file, height=record.height, width=record.width)
-            found = segmenter.predict([pixels], config)[0]
+            found = segmenter.predict([pixels])[0]
             predictions.append(to_prediction(record, found, described.categories))
             progress.update(len(predictions))
     header = PredictionsHeader(
@@ -75,4 +74,4 @@ def to_prediction(record: ImageRecord, found: Detections, categories: tuple[str,
 
 
 if __name__ == "__main__":
-    run_stage(run, section="predict", config=PredictionConfig)
+    run_stage(run)

@@ -16,12 +16,14 @@ from typing import Any, ClassVar
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+import models
 from models.blocks.loop import NotFiniteError, StepResult, WeightAverage, train_steps
 from models.blocks.precision import has_fast_bfloat16
 from models.blocks.schedule import one_cycle
 from models.segmentation.config import DEFAULT_PREDICTION, SegmenterTrainingConfig
 from models.segmentation.hub import BoxSegmenter, new_segmenter
 from models.segmentation.objective import TrainingBatch, segmenter_losses
+from tasks.data import datasets
 from tasks.data.checkpoints import (
     HISTORY,
     SEGMENTER_SCHEMA,
@@ -72,6 +74,7 @@ def run(
         "dataset_sha256": described.dataset_sha256,
         "prepared_sha256": hash_file(prepared),
         "params_sha256": _digest(asdict(config)),
+        "config": asdict(config),
         "seed": config.seed,
         "steps": config.steps,
         "threads": torch.get_num_threads(),
@@ -226,10 +229,15 @@ def _digest(value: dict[str, Any]) -> str:
 
 
 def _run_key(provenance: dict[str, Any]) -> str:
-    """Identify a run by its parameters and its data; a checkpoint of another run is never resumed."""
-    return _digest(
-        {name: provenance[name] for name in ("dataset_sha256", "prepared_sha256", "params_sha256")}
-    )
+    """Identify a run by its parameters, data, code and torch; a checkpoint of another is never resumed."""
+    names = ("dataset_sha256", "prepared_sha256", "params_sha256", "torch")
+    return _digest({**{name: provenance[name] for name in names}, "code": _code()})
+
+
+def _code() -> str:
+    """Hash the source of everything that decides the weights."""
+    sources = [*Path(models.__file__).parent.rglob("*.py"), Path(datasets.__file__), Path(__file__)]
+    return _digest({"sources": [hash_file(path) for path in sorted(sources)]})
 
 
 def _say(sentence: str) -> None:

@@ -26,7 +26,7 @@ _WORLD: dict[str, Any] = {
 """What touches the outside world: tried again when it was not reachable, never cached."""
 
 
-@task(name="judge", **_WORLD)
+@task(name="judge", **{**_WORLD, "timeout_seconds": 4 * 3600})
 def judge(repository: Path, *, first: bool) -> Judgement:
     """Bring the candidate before the gate."""
     return judge_candidate(repository, Settings.load(repository), first=first, say=say)

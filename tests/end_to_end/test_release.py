@@ -117,6 +117,9 @@ def test_a_changed_parameter_makes_a_challenger_and_a_rollback_undoes_it(branche
     assert back["bundle_id"] == result["bundle_id"]
     entry = project.groundwork("history")["entries"][-1]
     assert (entry["kind"], entry["who"], entry["why"]) == ("rollback", entry["who"], "the old one was better")
+    held = project.groundwork("gate", code=4)
+    assert held["verdict"] == "reject"
+    assert "the old one was better" in held["objections"][0]
     project.replace("params.yaml", "steps: 40", "steps: 60")
     steps = {step["stage"]: step["outcome"] for step in project.groundwork("train")["steps"]}
     assert steps["train_segmenter"] == "restored"

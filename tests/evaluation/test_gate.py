@@ -56,6 +56,14 @@ def test_a_better_candidate_is_promoted_with_sentences_that_hold_the_numbers():
     )
 
 
+def test_what_a_person_took_out_of_service_is_rejected_however_good():
+    good = decide(candidate(), champion(), POLICY)
+    held = decide(candidate(), champion(), POLICY, withdrawn="taken out of service by A, because: B.")
+    assert (good.verdict, held.verdict) == ("promote", "reject")
+    assert held.objections == ("candidate: taken out of service by A, because: B.",)
+    assert held.decision_id != good.decision_id
+
+
 def test_a_worse_candidate_is_rejected():
     decision = decide(evidence_of(simulate(5, found=0.6)), candidate(), POLICY)
     assert decision.verdict == "reject"

@@ -3,7 +3,8 @@
 import pytest
 from PIL import Image
 
-from flows.release_flow import TARGET, release_segmenter
+from flows.release_flow import release_segmenter
+from tasks.operations.layout import LAST_STAGE
 from tasks.services import dvc
 from tests.conftest import ROOT
 
@@ -11,11 +12,12 @@ pytestmark = [pytest.mark.end_to_end]
 
 
 def test_the_flow_names_a_target_and_dvc_the_order():
-    names = [stage.name for stage in dvc.stages(ROOT, TARGET)]
+    names = [stage.name for stage in dvc.stages(ROOT, LAST_STAGE)]
     assert names == [
         "validate_coco",
         "prepare_coco",
         "train_segmenter",
+        "configure_segmenter",
         "predict_masks",
         "evaluate_detection",
     ]

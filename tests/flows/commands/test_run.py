@@ -1,6 +1,7 @@
 import pytest
 
-from flows.commands.run import default_source, summary
+from flows.commands.run import summary
+from tasks.operations.versioning import default_source
 
 
 def test_the_default_source_is_in_params(project):

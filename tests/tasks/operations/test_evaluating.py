@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.data.strict_json import read_json
-from tasks.errors import UnavailableError
+from tasks.errors import DataError, UnavailableError
 from tasks.operations.evaluating import evaluate_model, locate_model
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("release")]
@@ -21,8 +21,8 @@ def test_the_champion_measured_again_has_its_numbers(copied):
 
 def test_a_failing_stage_is_named(copied):
     root, settings, _ = copied
-    (root / "params.yaml").write_text("predict: {}\n")
-    with pytest.raises(UnavailableError, match="missing key 'score_threshold'"):
+    (root / "artifacts" / "prepared" / "val.jsonl").write_text("nothing\n")
+    with pytest.raises(DataError, match=r"val\.jsonl"):
         evaluate_model("champion", root, settings)
 
 

@@ -28,7 +28,7 @@ stages:
   slow:
     cmd: python -c "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
     outs: [never.txt]
-    meta: {timeout: 3}
+    meta: {timeout: 10}
 """
 STAGE = """
 import json, os, sys, pathlib

@@ -24,6 +24,8 @@ def test_a_clean_and_a_changed_tree(tmp_path):
     assert not clean.dirty
     assert clean.label == clean.commit[:12]
     (folder / "dvc.lock").write_text("made by DVC\n")
+    (folder / "data").mkdir()
+    (folder / "data" / "dataset.dvc").write_text("made by DVC\n")
     assert not code_version(folder).dirty
     (folder / "code.py").write_text("2\n")
     assert code_version(folder).label.endswith(" + uncommitted changes")

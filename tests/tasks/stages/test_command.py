@@ -56,6 +56,23 @@ def test_a_foreseen_error_is_one_line_its_exit_code_and_a_file(tmp_path):
     }
 
 
+def test_parameters_edited_meanwhile_are_not_taken_for_those_that_were_used(tmp_path):
+    changing = STAGE.replace(
+        "out.write_text(", "Path('params.yaml').write_text('stage: {size: 4}'); out.write_text("
+    )
+    (tmp_path / "stage.py").write_text(changing)
+    (tmp_path / "params.yaml").write_text("stage: {size: 3}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "stage", "--data-set", "x", "--out", "out.txt"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "the section was edited while the stage ran" in done.stderr
+
+
 def test_a_wrong_configuration_is_a_usage_error(tmp_path):
     done = start(tmp_path, "big")
     assert done.returncode == 2

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.segmentation.config import DEFAULT_PREDICTION
 from models.segmentation.decode import Detections
 from models.segmentation.hub import new_segmenter
 from tasks.data.commit import commit_directory
@@ -24,7 +23,7 @@ from tests.tiny.shapes import CATEGORIES
 def commit_model(folder, names=CATEGORIES):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = new_segmenter(names, TRAINING.architecture(len(names)), DEFAULT_PREDICTION)
+        model = new_segmenter(names, TRAINING.architecture(len(names)), THRESHOLDS)
     return commit_directory(folder, model.save_pretrained, schema="groundwork.segmenter/1")
 
 
@@ -44,7 +43,7 @@ def world(tmp_path_factory):
 
 def test_every_image_has_a_valid_line(world, tmp_path):
     paths, manifest = world
-    run(THRESHOLDS, **paths, out=tmp_path / "val.jsonl")
+    run(**paths, out=tmp_path / "val.jsonl")
     about, records = read_about(paths["about"]), read_records(paths["records"])
     header, predictions = read_predictions(
         tmp_path / "val.jsonl",
@@ -56,7 +55,7 @@ def test_every_image_has_a_valid_line(world, tmp_path):
     )
     assert header.images == len(predictions) == 2
     assert all(0 < len(prediction.detections) <= 7 for prediction in predictions)
-    run(THRESHOLDS, **paths, out=tmp_path / "again.jsonl")
+    run(**paths, out=tmp_path / "again.jsonl")
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "val.jsonl").read_bytes()
 
 
@@ -81,7 +80,7 @@ def test_a_damaged_model_is_refused(world, tmp_path):
     shutil.copytree(paths["model"], tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"x")
     with pytest.raises(IntegrityError, match=r"changed model\.safetensors"):
-        run(THRESHOLDS, **{**paths, "model": tmp_path / "model"}, out=tmp_path / "val.jsonl")
+        run(**{**paths, "model": tmp_path / "model"}, out=tmp_path / "val.jsonl")
     assert not (tmp_path / "val.jsonl").exists()
 
 
@@ -89,4 +88,4 @@ def test_a_model_of_other_categories_is_refused(world, tmp_path):
     paths, _ = world
     commit_model(tmp_path / "model", ("nucleus",))
     with pytest.raises(IntegrityError, match=r"knows the categories \('nucleus',\), the data has \('circle'"):
-        run(THRESHOLDS, **{**paths, "model": tmp_path / "model"}, out=tmp_path / "val.jsonl")
+        run(**{**paths, "model": tmp_path / "model"}, out=tmp_path / "val.jsonl")

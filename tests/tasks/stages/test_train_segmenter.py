@@ -52,6 +52,7 @@ def test_what_is_committed(inputs, whole):
     assert sorted(manifest.files) == ["config.json", "history.jsonl", "model.safetensors"]
     assert manifest.provenance["dataset_sha256"] == read_about(inputs["about"]).dataset_sha256
     assert sorted(manifest.provenance) == [
+        "config",
         "dataset_sha256",
         "params_sha256",
         "prepared_sha256",
@@ -167,8 +168,17 @@ def test_parameters_decide_the_run(inputs, whole, tmp_path):
 
 
 def test_the_run_key_ignores_the_machine():
-    provenance = {"dataset_sha256": "a", "prepared_sha256": "b", "params_sha256": "c", "threads": 1}
-    assert train_segmenter._run_key(provenance) == train_segmenter._run_key({**provenance, "threads": 2})
+    provenance = {"dataset_sha256": "a", "prepared_sha256": "b", "params_sha256": "c", "torch": "2"}
+    key = train_segmenter._run_key({**provenance, "threads": 1})
+    assert key == train_segmenter._run_key({**provenance, "threads": 2})
+    assert key != train_segmenter._run_key({**provenance, "torch": "3"})
+
+
+def test_the_run_key_knows_the_code(monkeypatch):
+    provenance = {"dataset_sha256": "a", "prepared_sha256": "b", "params_sha256": "c", "torch": "2"}
+    key = train_segmenter._run_key(provenance)
+    monkeypatch.setattr(train_segmenter, "_code", lambda: "another loop")
+    assert train_segmenter._run_key(provenance) != key
 
 
 def interrupt_at(monkeypatch, step):
