@@ -109,7 +109,8 @@ def make_project(folder: Path) -> Project:
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", "requirements.lock"):
         shutil.copy(ROOT / name, root / name)
     (root / ".dvc" / "tmp").mkdir(parents=True)
-    shutil.copy(ROOT / ".dvc" / "config", root / ".dvc" / "config")
+    for name in ("config", ".gitignore"):
+        shutil.copy(ROOT / ".dvc" / name, root / ".dvc" / name)
     (root / "data").mkdir()
     (root / "params.yaml").write_text(PARAMS)
     (root / "configs" / "gates" / "segmenter.yaml").write_text(GATE)
