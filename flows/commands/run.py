@@ -30,6 +30,14 @@ def run(
     """
     with errors_for_people(as_json=as_json):
         from flows.prefect_setup import prepare_prefect
+        from tasks.errors import UsageError
+
+        if nightly and (first or force):
+            raise UsageError(
+                "--nightly decides by itself what runs.",
+                obj="groundwork run",
+                hint="Leave out --first and --force, or --nightly.",
+            )
 
         listen()
         root = repository()

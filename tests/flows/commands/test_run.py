@@ -24,6 +24,11 @@ def test_the_table_at_the_end_of_a_run():
     assert summary({"summary": "steady"}) == ["steady"]
 
 
+def test_a_night_takes_no_orders(project):
+    error = project.groundwork("run", "--nightly", "--first", code=2)["error"]
+    assert error["message"] == "--nightly decides by itself what runs."
+
+
 @pytest.mark.slow
 @pytest.mark.end_to_end
 def test_a_killed_training_is_resumed_by_the_same_command(project):
