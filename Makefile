@@ -28,8 +28,9 @@ format: $(READY)  ## Rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(READY)  ## Quality of the segmenter beside its baselines, over seeds
+bench: $(READY)  ## Quality of the segmenter beside its baselines, over seeds; speed of the propagation
 	@OMP_WAIT_POLICY=passive $(BIN)/python -m benchmarks.segmenter
+	@$(BIN)/groundwork bench affinity
 
 docs: $(READY)  ## The picture of the pipeline, from DVC's own graph
 	@{ echo "# The pipeline"; echo; echo "Made by \`make docs\` from \`dvc.yaml\`."; echo; echo '```mermaid'; \

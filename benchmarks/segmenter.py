@@ -10,7 +10,6 @@ percentile interval from a bootstrap. Takes about fourteen minutes a seed on two
 
 import argparse
 import json
-import platform
 import resource
 import tempfile
 import time
@@ -21,11 +20,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
+from benchmarks.machine import describe
 from evaluation.bootstrap import Interval, difference, draw_weights, interval
 from evaluation.tables import Tables
-from models.blocks.precision import has_fast_bfloat16
 from models.segmentation.config import PredictionConfig, SegmenterTrainingConfig
 from tasks.config import load_section
 from tasks.data.importing import import_coco
@@ -82,7 +80,7 @@ def main() -> None:
             runs.append(run_seed(replace(config, seed=seed), thresholds, space))
             averages = means(runs)
             document = {
-                "machine": machine(),
+                "machine": describe(),
                 "dataset_sha256": space.about.dataset_sha256,
                 "images": len(space.val),
                 "steps": config.steps,
@@ -196,20 +194,6 @@ def means(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return {
         name: {metric: round(fmean(run["values"][name][metric][0] for run in runs), 4) for metric in METRICS}
         for name in (OURS, PLAIN, FILLED)
-    }
-
-
-def machine() -> dict[str, Any]:
-    """Say where the numbers were made."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores": len(models),
-        "threads": torch.get_num_threads(),
-        "bfloat16": has_fast_bfloat16(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
     }
 
 

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from flows.commands import data, inspect, judge, run
+from flows.commands import bench, data, inspect, judge, run
 
 app = typer.Typer(
     name="groundwork",
@@ -28,6 +28,7 @@ app.command("rollback")(judge.rollback)
 app.command("history")(judge.history)
 app.command("report")(judge.report)
 app.command("doctor")(inspect.doctor)
+app.add_typer(bench.app)
 app.add_typer(config)
 
 

@@ -35,11 +35,10 @@ def affinity_losses(
     Returns:
         Global and local loss, scalars in [0, 1]: the mean over regions of the mean over the box.
     """
-    window_R = torch.arange(len(probability_RSS))
     known_RSS = probability_RSS.detach() * inside_RSS
     labels = [
-        stretch_labels(label_RSS, inside_RSS)
-        for label_RSS in cascade(guidance_RCSS, known_RSS, inside_RSS, window_R)
+        stretch_labels(label_R1SS[:, 0], inside_RSS)
+        for label_R1SS in cascade(known_RSS[:, None], guidance_RCSS, inside_RSS[:, None])
     ]
     area_R = inside_RSS.sum(dim=(1, 2)).clamp(min=1.0)
     far, near = (

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from models.affinity.cascade import AffinityCascade
+from models.affinity.cascade import AffinityCascade, GlobalCascade
 from models.affinity.global_ import GlobalPropagation
 from models.affinity.local import LocalPropagation
 from models.segmentation.affinity_loss import affinity_losses
@@ -47,9 +47,11 @@ class Assignment(NamedTuple):
 def build_cascade(config: SegmenterTrainingConfig) -> AffinityCascade:
     """Build the propagations of the affinity loss."""
     return AffinityCascade(
-        image_pass=GlobalPropagation(zeta=config.zeta_image),
-        label_pass=GlobalPropagation(zeta=config.zeta_label),
-        local=LocalPropagation(
+        far=GlobalCascade(
+            image_pass=GlobalPropagation(zeta=config.zeta_image),
+            label_pass=GlobalPropagation(zeta=config.zeta_label),
+        ),
+        near=LocalPropagation(
             kernel_size=config.local_kernel, zeta=config.zeta_local, iterations=config.local_iterations
         ),
     )

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def check_up(repository: Path) -> list[Finding]:
         "ledger": (_ledger, "Restore the ledger from a copy."),
         "tracking": (_tracking, "Start the server, or unset MLFLOW_TRACKING_URI."),
     }
+    for backend in ("reference", "cpu", "torch", "triton"):
+        checks[f"affinity {backend}"] = (partial(_affinity, backend), "Run `make setup`.")
     return [_look(name, check, repository, hint) for name, (check, hint) in checks.items()]
 
 
@@ -140,6 +143,23 @@ def _tracking(repository: Path) -> str:
     settings = Settings.load(repository)
     tracking.connect(settings)
     return settings.shown()["tracking_uri"]
+
+
+def _affinity(backend: str, _: Path) -> str:
+    """A backend that can not run is no fault, another takes its place; but it is said."""
+    import torch
+
+    from models.affinity import backends
+
+    kinds = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    automatic = {kind: backends.choose("auto", torch.device(kind)) for kind in kinds}
+    problem = {str(name): found for name, found in backends.problems().items()}[backend]
+    if problem is not None:
+        return (
+            f"not usable: {problem} {automatic[kinds[-1] if backend == 'triton' else 'cpu']} is used instead"
+        )
+    served = [kind for kind, name in automatic.items() if name == backend]
+    return f"usable, the automatic choice for {' and '.join(served)} tensors" if served else "usable"
 
 
 def configuration(repository: Path) -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from flows.cli import app
 
 COMMANDS = {
     "run", "train", "eval", "gate", "promote", "rollback", "history", "report", "doctor",
-    "data check", "data add", "data pull", "data show", "config show",
+    "data check", "data add", "data pull", "data show", "config show", "bench affinity",
 }  # fmt: skip
 
 

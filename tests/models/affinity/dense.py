@@ -1,7 +1,7 @@
 """Affinity propagation said slowly: whole matrices straight from the formulas, and small scenes to try it on.
 
 Shape suffixes:
-    C = channels   H = height   W = width   N = H * W pixels, row-major   E = edges
+    B = images   R = regions   C = channels   H = height   W = width   N = H * W pixels, row-major   E = edges
 """
 
 from pathlib import Path
@@ -12,9 +12,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from models.affinity.backends import Backend
+from models.affinity.spanning_tree import Structure
+
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 fixed = settings(max_examples=40, derandomize=True, deadline=None)
+
+BACKENDS: tuple[Backend, ...] = ("reference", "cpu", "torch")
+SIZES = [(1, 1), (1, 7), (6, 1), (5, 7), (16, 13)]
+KINDS = {"random": 0, "constant": 1, "ties": 3, "8 bits": 256}
 
 # The worked example: an image of 3x4 integers, and a mask of three pixels.
 IMAGE_1CHW = torch.tensor([[0, 2, 10, 12], [1, 4, 11, 18], [0, 6, 7, 20]], dtype=torch.float64)[None, None]
@@ -97,6 +104,79 @@ def average(distance_NN: np.ndarray, zeta: float, value_HW: Tensor) -> Tensor:
     affinity_NN = torch.from_numpy(np.exp(-distance_NN / zeta**2))
     mean_N = affinity_NN @ value_HW.double().flatten() / affinity_NN.sum(dim=1)
     return mean_N.reshape(value_HW.shape)
+
+
+def averages(distance_BNN: list[np.ndarray], zeta: float, x_RCHW: Tensor, image_R: Tensor) -> Tensor:
+    """``average`` for every channel of every region."""
+    return torch.stack(
+        [
+            torch.stack([average(distance_BNN[image], zeta, value_HW) for value_HW in x_CHW])
+            for x_CHW, image in zip(x_RCHW, image_R.tolist(), strict=True)
+        ]
+    )
+
+
+def path_sums(edges: list[tuple[int, int]], weights: list[float], num_pixels: int) -> np.ndarray:
+    """Sum of the weights along the one path of a tree between every two pixels."""
+    distance_NN = np.full((num_pixels, num_pixels), np.inf)
+    np.fill_diagonal(distance_NN, 0.0)
+    for (u, v), weight in zip(edges, weights, strict=True):
+        distance_NN[u, v] = distance_NN[v, u] = weight
+    for via in range(num_pixels):
+        np.minimum(distance_NN, distance_NN[:, via, None] + distance_NN[None, via, :], out=distance_NN)
+    return distance_NN
+
+
+def images(seed: int, num: int, channels: int, size: tuple[int, int], levels: int) -> Tensor:
+    """Several guidances, shape (B, C, H, W), float64."""
+    return torch.stack([field(seed + image, channels, *size, levels) for image in range(num)])
+
+
+def pairs(code_E: Tensor, width: int) -> list[tuple[int, int]]:
+    """Decode the edges of a tree, one by one."""
+    num_pixels = len(code_E) + 1
+    return [
+        (code, code + width) if code < num_pixels else (code - num_pixels, code - num_pixels + 1)
+        for code in code_E.tolist()
+    ]
+
+
+def slow_merges(edges: list[tuple[int, int]], num_pixels: int) -> tuple[list[int], list[int]]:
+    """Join clusters, kept as lists, along edges in the given order.
+
+    Returns:
+        The merge above each pixel and each merge, -1 for none, and the places of the edges that merged
+        something.
+    """
+    cluster = {pixel: (pixel, [pixel]) for pixel in range(num_pixels)}
+    parent, kept = [-1] * (2 * num_pixels - 1), []
+    for place, (u, v) in enumerate(edges):
+        (one, first), (other, second) = cluster[u], cluster[v]
+        if one != other:
+            parent[one] = parent[other] = len(kept)
+            joined = (num_pixels + len(kept), first + second)
+            cluster.update(dict.fromkeys(joined[1], joined))
+            kept.append(place)
+    return parent, kept
+
+
+def codes(edge_E2: Tensor, size: tuple[int, int]) -> Tensor:
+    """Code pairs of neighbours, sorted, int32."""
+    num_pixels = size[0] * size[1]
+    both = [sorted(edge) for edge in edge_E2.tolist()]
+    across = [(v - u == 1) and (u // size[1] == v // size[1]) for u, v in both]
+    found = [num_pixels * right + u for (u, _), right in zip(both, across, strict=True)]
+    return torch.tensor(sorted(found), dtype=torch.int32)
+
+
+def structure_on(
+    edge_BE: Tensor, weight_BE: Tensor, size: tuple[int, int], backend: Backend = "cpu"
+) -> Structure:
+    """Put weights on given trees, whose codes increase."""
+    bare = Structure(
+        edge_BE=edge_BE, weight_BE=weight_BE, height=size[0], width=size[1], backend=backend, merges=None
+    )
+    return bare.reweighted(weight_BE, torch.arange(len(edge_BE)))
 
 
 def window_matrix(guidance_CHW: Tensor, kernel_size: int, zeta: float) -> Tensor:

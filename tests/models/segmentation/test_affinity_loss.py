@@ -2,15 +2,14 @@
 
 import torch
 
-from models.affinity.cascade import AffinityCascade
+from models.affinity.cascade import AffinityCascade, GlobalCascade
 from models.affinity.global_ import GlobalPropagation
 from models.affinity.local import LocalPropagation
 from models.segmentation.affinity_loss import affinity_losses, stretch_labels
 
 CASCADE = AffinityCascade(
-    image_pass=GlobalPropagation(zeta=0.05),
-    label_pass=GlobalPropagation(zeta=0.05),
-    local=LocalPropagation(kernel_size=3, zeta=0.1, iterations=5),
+    far=GlobalCascade(image_pass=GlobalPropagation(zeta=0.05), label_pass=GlobalPropagation(zeta=0.05)),
+    near=LocalPropagation(kernel_size=3, zeta=0.1, iterations=5),
 )
 
 
