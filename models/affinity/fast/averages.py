@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from models.affinity.fast import machine, sums, trees, workers
-from models.affinity.fast.compiled import Forest, empty
+from models.affinity.fast.compiled import Forest
+from models.affinity.fast.memory import allot, scratch
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -43,19 +43,23 @@ def average(forest: Forest, rate: float, value_RN: Tensor, bounds_B1: Longs, *, 
         bounds_B1: Tree b has the rows ``bounds_B1[b]`` to ``bounds_B1[b + 1] - 1``.
         keep: Whether the row sums are wanted; else they may come back without pixels.
     """
-    mean_RN = empty(value_RN.shape, np.float32 if value_RN.dtype == torch.float32 else np.float64)
     batch, num_edges = forest.weight_BE.shape
     many = bool((np.diff(bounds_B1) > 1).any())
-    total_BN = empty((batch, num_edges + 1 if keep or many else 0), np.float64)
-    affinity_BE = np.empty((batch, num_edges if many else 0))
-    arrays = (forest.parent_BP.numpy(), affinity_BE, total_BN.numpy(), value_RN.numpy(), mean_RN.numpy())
+    kind = np.float32 if value_RN.dtype == torch.float32 else np.float64
+    mean_RN, total_BN, affinity_BE = allot(
+        (value_RN.shape, kind),
+        ((batch, num_edges + 1 if keep or many else 0), np.float64),
+        ((batch, num_edges if many else 0), np.float64),
+    )
+    arrays = (forest.parent_BP.numpy(), affinity_BE, total_BN, value_RN.numpy(), mean_RN)
     weight = forest.weight_BE.numpy()
     workers.run(_average_first, batch, weight, rate, bounds_B1, *arrays)
     first_X, tree_X = _blocks(bounds_B1)
     workers.run(_average_blocks, len(first_X), first_X, tree_X, *arrays)
+    means = torch.from_numpy(mean_RN)
     if value_RN.dtype == torch.float64:  # rounding leaves a mean up to 1e-15 outside of what it averages
-        mean_RN.clamp_(*value_RN.aminmax(dim=1, keepdim=True))
-    return Averages(mean_RN, total_BN)
+        means.clamp_(*value_RN.aminmax(dim=1, keepdim=True))
+    return Averages(means, torch.from_numpy(total_BN))
 
 
 def average_reweighted(
@@ -74,7 +78,7 @@ def average_reweighted(
     Returns:
         The means, float32, shape (R, N): those of ``average`` over ``regrow``, to the last bit.
     """
-    mean_RN = empty(value_RN.shape, np.float32)
+    mean_RN = torch.from_numpy(allot((value_RN.shape, np.float32))[0])
     arrays = (tensor.numpy() for tensor in (edge_BE, weight_RE, image_R, value_RN, mean_RN))
     workers.run(_average_reweighted, len(value_RN), *arrays, width, rate)
     return mean_RN
@@ -137,8 +141,7 @@ def _average_first(
 ) -> None:
     """Average the first row of some of the trees, and all rows of those that have no block of four."""
     num_edges = weight_BE.shape[1]
-    spare_E = np.empty(0 if affinity_BE.shape[1] == num_edges else num_edges)
-    sums_E2 = np.empty((num_edges, 2))
+    spare_E, sums_E2 = scratch(((num_edges,), np.float64), ((num_edges, 2), np.float64))
     for tree in range(begin, end):
         first, last = bounds_B1[tree], bounds_B1[tree + 1]
         affinity_E = affinity_BE[tree] if affinity_BE.shape[1] == num_edges else spare_E
@@ -151,7 +154,6 @@ def _average_first(
             )
 
 
-@njit(cache=True, nogil=True)
 def _average_blocks(
     first_X: Longs,
     tree_X: Longs,
@@ -164,7 +166,7 @@ def _average_blocks(
     end: int,
 ) -> None:
     """Average some of the blocks of four rows."""
-    sums_E4 = np.empty((affinity_BE.shape[1], 4))
+    (sums_E4,) = scratch(((affinity_BE.shape[1], 4), np.float64))
     for block in range(begin, end):
         row, tree = first_X[block], tree_X[block]
         value_4N, mean_4N = value_RN[row : row + 4], mean_RN[row : row + 4]
@@ -184,10 +186,17 @@ def _average_reweighted(
 ) -> None:
     """Average some of the fields."""
     num_pixels, num_edges = value_RN.shape[1], weight_RE.shape[1]
-    key_E, spare_E = np.empty(num_edges, np.uint64), np.empty(num_edges, np.uint64)
-    code_E, sorted_E = np.empty(num_edges, np.int32), np.empty(num_edges, np.float32)
-    parent_P, link_N2 = np.empty(2 * num_pixels - 1, np.int32), np.empty(2 * num_pixels, np.int32)
-    affinity_E, sums_E2, none = np.empty(num_edges), np.empty((num_edges, 2)), np.empty(0)
+    key_E, spare_E, code_E, sorted_E, parent_P, link_N2, affinity_E, sums_E2, none = scratch(
+        ((num_edges,), np.uint64),
+        ((num_edges,), np.uint64),
+        ((num_edges,), np.int32),
+        ((num_edges,), np.float32),
+        ((2 * num_pixels - 1,), np.int32),
+        ((2 * num_pixels,), np.int32),
+        ((num_edges,), np.float64),
+        ((num_edges, 2), np.float64),
+        ((0,), np.float64),
+    )
     for row in range(begin, end):
         trees.pack_edges(weight_RE[row].view(np.uint32), edge_BE[image_R[row]], spare_E)
         trees.sort_keys(spare_E, key_E, num_edges)
@@ -197,7 +206,6 @@ def _average_reweighted(
         sums.average_one(parent_P, affinity_E, value_RN[row], sums_E2, mean_RN[row], none)
 
 
-@njit(cache=True, nogil=True)
 def _differentiate(
     inverse: float,
     bounds_B1: Longs,
@@ -213,7 +221,7 @@ def _differentiate(
 ) -> None:
     """Differentiate the averages of some of the trees."""
     num_edges = weight_BE.shape[1]
-    affinity_E, sums_E4 = np.empty(num_edges), np.empty((num_edges, 4))
+    affinity_E, sums_E4 = scratch(((num_edges,), np.float64), ((num_edges, 4), np.float64))
     for tree in range(begin, end):
         machine.affinities(weight_BE[tree], inverse, affinity_E)
         for row in range(bounds_B1[tree], bounds_B1[tree + 1]):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.affinity.fast import trees, workers
+from models.affinity.fast.memory import allot, scratch
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -68,24 +69,22 @@ def regrow(edge_BE: Tensor, weight_RE: Tensor, image_R: Tensor, width: int) -> F
 def edge_weights(guidance_RCN: Tensor, edge_BE: Tensor, image_R: Tensor, width: int) -> Tensor:
     """Measure squared differences along the edges of trees; shape (R, E), type of the guidance."""
     dtype = np.float32 if guidance_RCN.dtype == torch.float32 else np.float64
-    out = empty((len(guidance_RCN), edge_BE.shape[1]), dtype)
+    (weight_RE,) = allot(((len(guidance_RCN), edge_BE.shape[1]), dtype))
+    out = torch.from_numpy(weight_RE)
     arrays = tuple(tensor.numpy() for tensor in (guidance_RCN, edge_BE, image_R, out))
     workers.run(_edge_weights, len(guidance_RCN), *arrays, width)
     return out
 
 
-def empty(shape: tuple[int, ...], dtype: type[np.generic]) -> Tensor:
-    """Make room through NumPy, which asks for large pages: a tenth of the faults on a large image."""
-    return torch.from_numpy(np.empty(shape, dtype))
-
-
 def _empty_forest(trees_in_all: int, num_pixels: int, dtype: torch.dtype) -> Forest:
     """Make room for trees."""
-    return Forest(
-        empty((trees_in_all, num_pixels - 1), np.int32),
-        empty((trees_in_all, num_pixels - 1), np.float32 if dtype == torch.float32 else np.float64),
-        empty((trees_in_all, 2 * num_pixels - 1), np.int32),
+    kind = np.float32 if dtype == torch.float32 else np.float64
+    arrays = allot(
+        ((trees_in_all, num_pixels - 1), np.int32),
+        ((trees_in_all, num_pixels - 1), kind),
+        ((trees_in_all, 2 * num_pixels - 1), np.int32),
     )
+    return Forest(*(torch.from_numpy(array) for array in arrays))
 
 
 def _grow_float32(
@@ -129,8 +128,9 @@ def _regrow_float32(
 ) -> None:
     """Order some of the trees."""
     num_edges = edge_BE.shape[1]
-    key_E, spare_E = np.empty(num_edges, np.uint64), np.empty(num_edges, np.uint64)
-    link_N2 = np.empty(2 * num_edges + 2, np.int32)
+    key_E, spare_E, link_N2 = scratch(
+        ((num_edges,), np.uint64), ((num_edges,), np.uint64), ((2 * num_edges + 2,), np.int32)
+    )
     for row in range(begin, end):
         trees.pack_edges(weight_RE[row].view(np.uint32), edge_BE[image_R[row]], spare_E)
         trees.sort_keys(spare_E, key_E, num_edges)

@@ -20,6 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.affinity.fast.machine import prefetch
+from models.affinity.fast.memory import scratch
 
 Ints = NDArray[np.int32]
 Keys = NDArray[np.uint64]
@@ -47,21 +48,22 @@ class Room(NamedTuple):
 
 
 def make_room(height: int, width: int) -> Room:
-    """Make room for one thread.
+    """Make room in the memory of this thread, until its next call.
 
     An edge is the largest of at most two cells, so half as many edges as there are cells drop out at least.
     """
     num_pixels = height * width
     num_edges = (height - 1) * width + height * (width - 1)
     num_candidates = num_edges - (height - 1) * (width - 1) // 2
-    return Room(
-        np.empty((height, width), np.float32),
-        np.empty((height, width), np.float32),
-        np.empty((height + 1, width + 1), np.uint8),
-        np.empty(num_candidates + 1, np.uint64),
-        np.empty(num_candidates + 1, np.uint64),
-        np.empty(2 * num_pixels, np.int32),
+    arrays = scratch(
+        ((height, width), np.float32),
+        ((height, width), np.float32),
+        ((height + 1, width + 1), np.uint8),
+        ((num_candidates + 1,), np.uint64),
+        ((num_candidates + 1,), np.uint64),
+        ((2 * num_pixels,), np.int32),
     )
+    return Room(*arrays)
 
 
 @njit(cache=True, nogil=True)
@@ -201,8 +203,8 @@ def merge_edges(key_M: Keys, count: int, width: int, link_N2: Ints, parent_P: In
             code = np.uint32(key_M[place + _AHEAD])
             soon = np.uint64(code - (pixels if code >= pixels else np.uint32(0))) << _ONE
             prefetch(link_N2, soon)
-            if code < pixels:
-                prefetch(link_N2, soon + down)
+            # Of the two directions comes now one, now the other: a branch on them would be mispredicted.
+            prefetch(link_N2, soon + (_TWO if code >= pixels else down))
         key = key_M[place]
         code = np.uint32(key)
         first = np.uint64(code - (pixels if code >= pixels else np.uint32(0))) << _ONE

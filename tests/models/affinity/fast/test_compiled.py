@@ -86,9 +86,3 @@ def test_threads_do_not_change_a_bit(dtype):
 def test_no_image_is_no_tree():
     forest = compiled.grow(torch.zeros(0, 3, 2, 2))
     assert [len(part) for part in forest] == [0, 0, 0]
-
-
-def test_room_is_made():
-    made = compiled.empty((2, 3), torch.zeros(0).numpy().dtype.type)
-    assert made.shape == (2, 3)
-    assert made.dtype == torch.float32

@@ -1,0 +1,56 @@
+"""Arrays out of one block of memory, and a block that each thread keeps to work in.
+
+A page that is touched for the first time costs as much as the work on it, so memory that only serves a
+computation is kept by the thread for its next one.
+"""
+
+import threading
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LINE = 64
+"""Bytes of a cache line: arrays start at one."""
+_KEEP = 256 * 2**20
+"""Largest block that a thread keeps, in bytes: room to grow a tree of 2,500 x 2,500 pixels."""
+
+_Part = tuple[tuple[int, ...], type[np.generic]]
+_kept = threading.local()
+
+
+def allot(*parts: _Part) -> tuple[NDArray[Any], ...]:
+    """Return one array, not filled, for each shape and type; the block lives as long as one of them.
+
+    Example:
+        >>> [array.shape for array in allot(((2, 3), np.float32), ((5,), np.int32))]
+        [(2, 3), (5,)]
+    """
+    return _carve(np.empty(_size(parts), np.uint8), parts)
+
+
+def scratch(*parts: _Part) -> tuple[NDArray[Any], ...]:
+    """Return arrays as ``allot`` does, in a block of this thread that the next call hands out again."""
+    size = _size(parts)
+    if size > _KEEP:
+        return allot(*parts)
+    block = getattr(_kept, "block", None)
+    if block is None or len(block) < size:
+        block = _kept.block = np.empty(size, np.uint8)
+    return _carve(block, parts)
+
+
+def _size(parts: tuple[_Part, ...]) -> int:
+    """Sum the bytes of arrays that each start at a cache line."""
+    return sum(-(-prod(shape) * np.dtype(kind).itemsize // _LINE) * _LINE for shape, kind in parts)
+
+
+def _carve(block: NDArray[np.uint8], parts: tuple[_Part, ...]) -> tuple[NDArray[Any], ...]:
+    """Cut a block into arrays."""
+    arrays, start = [], 0
+    for shape, kind in parts:
+        size = prod(shape) * np.dtype(kind).itemsize
+        arrays.append(block[start : start + size].view(kind).reshape(shape))
+        start += -(-size // _LINE) * _LINE
+    return tuple(arrays)
