@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -287,7 +288,7 @@ def _order(edge_BE: Tensor, weight_BE: Tensor, size: tuple[int, int], backend: B
 
 def _check_finite(guidance_BCHW: Tensor, sign_BX: Tensor) -> None:
     """Refuse a guidance whose colours have no distance; ``sign_BX`` is finite unless there is one."""
-    if sign_BX.isfinite().all():
+    if (np.isfinite(sign_BX.numpy()) if sign_BX.device.type == "cpu" else sign_BX.isfinite()).all():
         return
     grid.check_guidance(guidance_BCHW)
     item = int((~sign_BX.isfinite()).any(dim=1).nonzero()[0])

@@ -16,6 +16,9 @@ _LINE = 64
 _KEEP = 256 * 2**20
 """Largest block that a thread keeps, in bytes: room to grow a tree of 2,500 x 2,500 pixels."""
 
+_LAYOUTS = 64
+"""Ways to cut its block that a thread remembers."""
+
 _Part = tuple[tuple[int, ...], type[np.generic]]
 _kept = threading.local()
 
@@ -32,13 +35,17 @@ def allot(*parts: _Part) -> tuple[NDArray[Any], ...]:
 
 def scratch(*parts: _Part) -> tuple[NDArray[Any], ...]:
     """Return arrays as ``allot`` does, in a block of this thread that the next call hands out again."""
-    size = _size(parts)
-    if size > _KEEP:
-        return allot(*parts)
-    block = getattr(_kept, "block", None)
-    if block is None or len(block) < size:
-        block = _kept.block = np.empty(size, np.uint8)
-    return _carve(block, parts)
+    if not hasattr(_kept, "block"):
+        _kept.block, _kept.cut = np.empty(0, np.uint8), {}
+    arrays: tuple[NDArray[Any], ...] | None = _kept.cut.get(parts)
+    if arrays is None:
+        size = _size(parts)
+        if size > _KEEP:
+            return allot(*parts)
+        if size > len(_kept.block) or len(_kept.cut) >= _LAYOUTS:
+            _kept.block, _kept.cut = np.empty(max(size, len(_kept.block)), np.uint8), {}
+        arrays = _kept.cut[parts] = _carve(_kept.block, parts)
+    return arrays
 
 
 def _size(parts: tuple[_Part, ...]) -> int:
