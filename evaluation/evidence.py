@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evaluation.bootstrap import recompute, supports
-from evaluation.definition import DETECTION, MetricSpec
+from evaluation.bootstrap import Measured, definition_behind, image_ids, recompute, supports
+from evaluation.definition import DETECTION, Definition, MetricSpec
+from evaluation.expressions import Expressions
 from evaluation.tables import Tables
 
 _TOLERANCE = 1e-9
@@ -32,7 +33,7 @@ class Evidence:
     """Name -> value, whatever that is."""
     undefined: Mapping[str, str]
     """Name -> why there is no value."""
-    tables: Tables
+    tables: Measured
     sequence: int | None = None
     """Place in the history of promotions; None for a candidate."""
 
@@ -46,11 +47,37 @@ class Evidence:
         bundle_id: str,
         sequence: int | None = None,
     ) -> "Evidence":
-        """Read the content of ``metrics.json``.
+        """Read the content of ``metrics.json`` of detections.
 
         Raises:
             ValueError: If the document has not the form of ``groundwork.metrics/1`` or names a metric twice.
         """
+        tables = Tables(per_image=per_image, matches=matches)
+        return cls._read(document, tables, bundle_id=bundle_id, sequence=sequence)
+
+    @classmethod
+    def from_expressions(
+        cls,
+        document: Mapping[str, Any],
+        *,
+        definition: Definition,
+        per_expression: pd.DataFrame,
+        bundle_id: str,
+        sequence: int | None = None,
+    ) -> "Evidence":
+        """Read the content of ``metrics.json`` of referring expressions of one split.
+
+        Raises:
+            ValueError: If the definition is not about expressions, the document has not the form of
+                ``groundwork.metrics/1``, or it names a metric twice.
+        """
+        tables = Expressions(definition=definition, per_expression=per_expression)
+        return cls._read(document, tables, bundle_id=bundle_id, sequence=sequence)
+
+    @classmethod
+    def _read(
+        cls, document: Mapping[str, Any], tables: Measured, *, bundle_id: str, sequence: int | None
+    ) -> "Evidence":
         try:
             entries = [(entry["name"], entry["value"]) for entry in document["metrics"]]
             evidence = cls(
@@ -63,7 +90,7 @@ class Evidence:
                 images_scored=document["coverage"]["images_scored"],
                 metrics=dict(entries),
                 undefined=dict(document["undefined"]),
-                tables=Tables(per_image=per_image, matches=matches),
+                tables=tables,
                 sequence=sequence,
             )
         except (KeyError, TypeError) as error:
@@ -74,7 +101,8 @@ class Evidence:
 
     def valid_metrics(self) -> dict[str, float]:
         """Return the metrics that are numbers in their range, by name."""
-        values = {spec.name: valid_value(spec, self.metrics.get(spec.name)) for spec in DETECTION.metrics}
+        specs = definition_behind(self.tables).metrics
+        values = {spec.name: valid_value(spec, self.metrics.get(spec.name)) for spec in specs}
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -85,7 +113,14 @@ def valid_value(spec: MetricSpec, value: object) -> float | None:
     return float(value) if spec.accepts(value) else None
 
 
-def object_to(evidence: Evidence, *, who: str, split: str, needed: Sequence[str]) -> list[str]:
+def object_to(
+    evidence: Evidence,
+    *,
+    who: str,
+    split: str,
+    needed: Sequence[str],
+    definition: Definition = DETECTION,
+) -> list[str]:
     """Name everything that keeps the evidence from being judged.
 
     Args:
@@ -93,14 +128,16 @@ def object_to(evidence: Evidence, *, who: str, split: str, needed: Sequence[str]
         who: ``candidate`` or ``champion``, for the sentences.
         split: That must have been evaluated.
         needed: Metrics that the judgement reads.
+        definition: Of the metrics.
 
     Returns:
         Sentences; none if the evidence can be judged.
     """
-    found = _about_origin(evidence, split) + _about_coverage(evidence) + evidence.tables.problems()
-    for spec in DETECTION.metrics:
+    found = _about_origin(evidence, split, definition) + _about_coverage(evidence)
+    found += evidence.tables.problems()
+    for spec in definition.metrics:
         found += _about_metric(evidence, spec, is_needed=spec.name in needed)
-    known = {spec.name for spec in DETECTION.metrics}
+    known = {spec.name for spec in definition.metrics}
     found += [f"metric {name!r} is unknown" for name in evidence.metrics if name not in known]
     if not found:
         found += [line for name in needed if (line := _about_agreement(evidence, name))]
@@ -114,24 +151,34 @@ def object_to_pair(candidate: Evidence, champion: Evidence) -> list[str]:
         mine, other = getattr(candidate, name), getattr(champion, name)
         if mine != other:
             found.append(f"{name} differs: candidate {mine!r}, champion {other!r}.")
-    sides = (candidate.tables.per_image, champion.tables.per_image)
-    images, others = (set(table["image_id"]) if "image_id" in table else set() for table in sides)
-    if images != others:
-        found.append(
-            f"the images differ: {len(images - others)} only of the candidate, "
-            f"{len(others - images)} only of the champion."
-        )
+    for column in ("image_id", "expression_id"):
+        mine_N, other_N = _ids(candidate.tables, column), _ids(champion.tables, column)
+        if mine_N != other_N:
+            found.append(
+                f"the {column.removesuffix('_id')}s differ: {len(mine_N - other_N)} only of the candidate, "
+                f"{len(other_N - mine_N)} only of the champion."
+            )
     return found
 
 
-def _about_origin(evidence: Evidence, split: str) -> list[str]:
+def _ids(tables: Measured, column: str) -> set[object]:
+    """Return the ids in a column, also of tables with problems; none if there is no such column."""
+    table = tables.per_expression if isinstance(tables, Expressions) else tables.per_image
+    return set(table[column].to_numpy().ravel().tolist()) if column in table else set()
+
+
+def _about_origin(evidence: Evidence, split: str, definition: Definition) -> list[str]:
     found = []
     if evidence.split != split:
         found.append(f"split {evidence.split!r} was evaluated, the gate judges {split!r}")
-    if evidence.definition_sha256 != DETECTION.sha256:
+    if evidence.definition_sha256 != definition.sha256:
         found.append(
-            f"metric definition {evidence.definition_sha256!r} was used, the gate judges {DETECTION.sha256!r}"
+            f"metric definition {evidence.definition_sha256!r} was used, "
+            f"the gate judges {definition.sha256!r}"
         )
+    behind = definition_behind(evidence.tables)
+    if behind.name != definition.name:
+        found.append(f"the tables are of {behind.name!r}, the gate judges {definition.name!r}")
     return found
 
 
@@ -140,6 +187,12 @@ def _about_coverage(evidence: Evidence) -> list[str]:
     found = []
     if not (type(scored) is int and type(expected) is int and scored == expected >= 1):
         found.append(f"coverage is {scored!r} of {expected!r} images, must be all of at least one")
+    if isinstance(evidence.tables, Expressions):
+        if others := sorted(map(str, _ids(evidence.tables, "split") - {evidence.split})):
+            found.append(f"per_expression holds other splits too: {others}")
+        if (rows := len(_ids(evidence.tables, "image_id"))) != scored:
+            found.append(f"per_expression has {rows} images for {scored!r} scored images")
+        return found
     if len(evidence.tables.per_image) != scored:
         found.append(f"per_image has {len(evidence.tables.per_image)} rows for {scored!r} scored images")
     if not len(evidence.tables.matches):
@@ -165,7 +218,7 @@ def _about_agreement(evidence: Evidence, name: str) -> str | None:
     """Compare what the file says with what the tables give: a file edited by hand is noticed."""
     if not supports(name):
         return None
-    once_1I = np.ones((1, len(evidence.tables.per_image)))
+    once_1I = np.ones((1, len(image_ids(evidence.tables))))
     try:
         value = float(recompute(evidence.tables, name, once_1I)[0])
     except ValueError as error:

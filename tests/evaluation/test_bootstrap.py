@@ -3,10 +3,22 @@ import dataclasses
 import numpy as np
 import pytest
 
-from evaluation.bootstrap import difference, draw_weights, interval, recompute, supports
+from evaluation.bootstrap import (
+    counted,
+    definition_behind,
+    difference,
+    draw_weights,
+    image_ids,
+    interval,
+    on_images,
+    recompute,
+    supports,
+)
 from evaluation.definition import DETECTION
 from evaluation.detection import evaluate
-from evaluation.tables import build_tables
+from evaluation.ref_boxes import REF_BOXES
+from evaluation.tables import Tables, build_tables
+from tests.evaluation.expression_scenes import simulate_boxes
 from tests.evaluation.scenes import coco100, nuclei, simulate
 
 NAMES = [spec.name for spec in DETECTION.metrics if supports(spec.name)]
@@ -52,7 +64,7 @@ def test_many_resamples_at_once_are_the_same_as_one_by_one(monkeypatch):
     np.testing.assert_array_equal(
         together, [recompute(tables, "mask.ap50", weights[b : b + 1])[0] for b in range(20)]
     )
-    monkeypatch.setattr("evaluation.bootstrap._CELLS", 1)
+    monkeypatch.setattr("evaluation.weighted._ROWS", 1)
     np.testing.assert_array_equal(together, recompute(tables, "mask.ap50", weights))
 
 
@@ -103,3 +115,66 @@ def test_what_cannot_be_recomputed_is_refused():
 def test_a_resample_without_regions_has_no_value(name):
     with pytest.raises(ValueError, match=r"^1 of 2 resamples hold no region\.$"):
         recompute(simulate(0, images=2), name, np.array([[1.0, 1.0], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("name", ["mask.recall50", "detections_per_image"])
+def test_bca_of_a_symmetric_spread_is_near_the_percentiles(name):
+    strong, weak = simulate(2, found=0.8), simulate(1, found=0.7)
+    weights = draw_weights(39, resamples=2000, seed=0)
+    plain = difference(strong, weak, name, weights, alpha=0.05)
+    bca = difference(strong, weak, name, weights, alpha=0.05, method="bca")
+    assert bca.value == plain.value
+    width = plain.high - plain.low
+    assert bca.low == pytest.approx(plain.low, abs=0.15 * width)
+    assert bca.high == pytest.approx(plain.high, abs=0.15 * width)
+    assert (bca.low, bca.high) != (plain.low, plain.high)
+
+
+def test_a_model_against_itself_differs_by_nothing():
+    tables, weights = simulate(0), draw_weights(39, resamples=100, seed=0)
+    result = difference(tables, tables, "mask.ap50", weights, alpha=0.05, method="bca")
+    assert (result.low, result.value, result.high) == (0.0, 0.0, 0.0)
+
+
+def test_expressions_are_drawn_by_image():
+    boxes = simulate_boxes(0, images=400)
+    weights = draw_weights(400, resamples=1000, seed=0)
+    result = interval(boxes, "ref_box.accuracy_50", weights, alpha=0.05)
+    table = boxes.per_expression
+    # The textbook spread of a ratio of means over clusters.
+    share = table["right_50"].mean()
+    rest = (table["right_50"] - share).groupby(table["image_id"]).sum()
+    half = 1.96 * np.sqrt((rest**2).sum()) / len(table)
+    assert result.low == pytest.approx(share - half, abs=0.1 * half)
+    assert result.high == pytest.approx(share + half, abs=0.1 * half)
+    with pytest.raises(
+        ValueError, match=r"^'mask\.ap50' cannot be recomputed from the tables; known: \['ref_b"
+    ):
+        recompute(boxes, "mask.ap50", weights)
+
+
+def test_what_a_metric_rests_on_is_counted():
+    tables = simulate(0, images=6)
+    assert counted(tables, "detections_per_image") == (6, 6)
+    assert counted(tables, "mask.ap50") == (6, tables.per_image["num_regions"].sum())
+    boxes = simulate_boxes(0, images=6)
+    assert counted(boxes, "ref_box.mean_iou") == (6, len(boxes.per_expression))
+    assert (definition_behind(tables), definition_behind(boxes)) == (DETECTION, REF_BOXES)
+    assert image_ids(boxes).tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_metric_on_single_images():
+    tables = simulate(0, images=6)
+    rows = tables.per_image.set_index("image_id")
+    values = on_images(tables, "mask.recall50", (5, 2, 77))
+    assert values == {i: pytest.approx(rows["mask_tp50"][i] / rows["num_regions"][i]) for i in (2, 5)}
+    assert on_images(tables, "mask.recall50", (77,)) == {}
+    images = tables.per_image.copy()
+    images.loc[1, ["num_regions", "num_regions.nucleus"]] = 0
+    bare = Tables(per_image=images, matches=tables.matches)
+    assert list(on_images(bare, "mask.recall50", (2, 5))) == [5]
+    boxes = simulate_boxes(0, images=6)
+    table = boxes.per_expression
+    assert on_images(boxes, "ref_box.mean_iou", (3,)) == {
+        3: pytest.approx(table["iou"][table["image_id"] == 3].mean())
+    }

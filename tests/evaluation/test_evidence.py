@@ -5,7 +5,9 @@ import pytest
 
 from evaluation.definition import DETECTION
 from evaluation.evidence import Evidence, object_to, object_to_pair, valid_value
+from evaluation.ref_boxes import REF_BOXES
 from evaluation.tables import Tables
+from tests.evaluation.expression_scenes import boxes_of, evidence_of_boxes, simulate_boxes
 from tests.evaluation.scenes import evidence_of, simulate
 
 NEEDED = ("mask.ap50", "mask.recall50", "mask.matched_iou", "detections_per_image")
@@ -125,3 +127,57 @@ def test_only_numbers_in_range_are_values():
     spec = DETECTION.spec("mask.ap50")
     assert [valid_value(spec, value) for value in (0, 1, 0.5)] == [0.0, 1.0, 0.5]
     assert [valid_value(spec, value) for value in (True, "1", None, 10**400, float("nan"))] == [None] * 5
+
+
+def objections_to_boxes(evidence):
+    return object_to(
+        evidence, who="candidate", split="val", needed=("ref_box.accuracy_50",), definition=REF_BOXES
+    )
+
+
+def test_evidence_about_expressions_is_checked_as_hard():
+    good = evidence_of_boxes(simulate_boxes(0, images=8))
+    table = good.tables.per_expression
+    assert objections_to_boxes(good) == []
+    wrong = table.assign(right_50=False)
+    assert objections_to_boxes(dataclasses.replace(good, tables=boxes_of(wrong)))[0].endswith(
+        "its tables give 0.0."
+    )
+    mixed = table.assign(split=["testA"] + ["val"] * (len(table) - 1))
+    assert objections_to_boxes(dataclasses.replace(good, tables=boxes_of(mixed))) == [
+        "candidate: per_expression holds other splits too: ['testA']."
+    ]
+    fewer = table[table["image_id"] > 1]
+    assert objections_to_boxes(dataclasses.replace(good, tables=boxes_of(fewer)))[0] == (
+        "candidate: per_expression has 7 images for 8 scored images."
+    )
+
+
+def test_tables_of_another_kind_are_named(good):
+    assert (
+        "candidate: the tables are of 'coco-instances/1', the gate judges 'referring-boxes/1'."
+        in objections_to_boxes(good)
+    )
+
+
+def test_other_expressions_on_the_same_images_are_named():
+    mine = evidence_of_boxes(simulate_boxes(0, images=8))
+    table = mine.tables.per_expression.assign(expression_id=lambda t: t["expression_id"] + 1)
+    other = evidence_of_boxes(boxes_of(table))
+    assert object_to_pair(mine, other) == [
+        "the expressions differ: 1 only of the candidate, 1 only of the champion."
+    ]
+
+
+def test_a_metrics_document_about_expressions_becomes_evidence(good):
+    boxes = evidence_of_boxes(simulate_boxes(0, images=8))
+    content = document(good) | {
+        "definition_sha256": REF_BOXES.sha256,
+        "metrics": [{"name": name, "value": value} for name, value in boxes.metrics.items()],
+        "undefined": {},
+    }
+    rest = {"per_expression": boxes.tables.per_expression, "bundle_id": "c" * 16}
+    evidence = Evidence.from_expressions(content, definition=REF_BOXES, **rest)
+    assert objections_to_boxes(evidence) == []
+    with pytest.raises(ValueError, match=r"^definition must be one of \['referring-boxes/1'"):
+        Evidence.from_expressions(content, definition=DETECTION, **rest)
