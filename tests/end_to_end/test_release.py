@@ -87,6 +87,7 @@ def test_a_second_run_reuses_what_is_unchanged(released):
     assert again["run"]["run_id"] == result["run"]["run_id"]
 
 
+@pytest.mark.slow
 def test_dvc_alone_gives_the_same_metrics(released, tmp_path):
     project, result = released
     copy = tmp_path / "copy"

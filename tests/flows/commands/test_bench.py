@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from flows.console import repository
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -18,6 +20,7 @@ def start(*arguments, cwd):
     )
 
 
+@pytest.mark.slow
 def test_a_quick_run_prints_one_document_and_draws(tmp_path):
     picture, numbers = tmp_path / "curves.png", tmp_path / "numbers.json"
     done = start(
