@@ -100,11 +100,10 @@ def _average(structure: Structure, zeta: float | Tensor, x_RCN: Tensor, image_R:
     if structure.backend == "cpu":
         rows = group_rows(x_RCN, image_R, len(structure), structure.weight_BE.dtype)
         return rows.ungroup(_average_compiled(structure, zeta, rows))
+    if image_R.device.type != "cpu":  # to count the regions of an image would be to wait for the device
+        structure, image_R = structure.select(image_R), torch.arange(len(image_R))
     affinity_BE = (structure.weight_BE.double() * -inverse_square(zeta)).exp()
     if structure.backend != "reference":
-        if image_R.device.type != "cpu":  # to count the regions of an image would be to wait for the device
-            structure, image_R = structure.select(image_R), torch.arange(len(image_R))
-            affinity_BE = (structure.weight_BE.double() * -inverse_square(zeta)).exp()
         product = partial(spread, _hierarchy(structure), affinity_BE)
         return divide_products(product, x_RCN, image_R, len(structure))
     matrix_BNN = dense.bottleneck_affinity(

@@ -46,11 +46,10 @@ def average(forest: Forest, rate: float, value_RN: Tensor, bounds_B1: Longs, *, 
     batch, num_edges = forest.weight_BE.shape
     many = bool((np.diff(bounds_B1) > 1).any())
     kind = np.float32 if value_RN.dtype == torch.float32 else np.float64
-    mean_RN, total_BN, affinity_BE = allot(
-        (value_RN.shape, kind),
-        ((batch, num_edges + 1 if keep or many else 0), np.float64),
-        ((batch, num_edges if many else 0), np.float64),
-    )
+    # Each in a block of its own: the means outlive the rest, and would keep it.
+    (mean_RN,) = allot((value_RN.shape, kind))
+    (total_BN,) = allot(((batch, num_edges + 1 if keep or many else 0), np.float64))
+    (affinity_BE,) = allot(((batch, num_edges if many else 0), np.float64))
     arrays = (forest.parent_BP.numpy(), affinity_BE, total_BN, value_RN.numpy(), mean_RN)
     weight = forest.weight_BE.numpy()
     workers.run(_average_first, batch, weight, rate, bounds_B1, *arrays)

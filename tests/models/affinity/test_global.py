@@ -131,18 +131,21 @@ def test_equals_all_pairs_over_any_small_grid(guidance_CHW, zeta):
 
 
 @pytest.mark.parametrize("backend", ["cpu", "torch"])
-@pytest.mark.parametrize("number", [0, 1, 2])
-def test_published_outputs(number, backend):
-    """Their sums are float32; the files agree to 2e-6, a thousandth of what such sums may err."""
+@pytest.mark.parametrize(
+    ("number", "low_error", "high_error"),
+    [(0, 2e-6, 2e-6), (1, 2e-6, 2e-6), (2, 2e-6, 2e-6), (3, 1e-5, 5e-4)],
+)
+def test_published_outputs(number, low_error, high_error, backend):
+    """Their sums are float32, which may err by 2e-3; the largest file, of 96x128 pixels, shows most of it."""
     file = golden(f"apro_global_{number}")
     low, high = (GlobalPropagation(zeta=file[name].item()) for name in ("zeta_low", "zeta_high"))
     size = tuple(file["image"].shape[2:])
     y_low = low(file["x"], minimum_spanning_tree(file["image"], backend=backend))
-    torch.testing.assert_close(y_low, file["y_low"], rtol=0, atol=2e-6)
+    torch.testing.assert_close(y_low, file["y_low"], rtol=0, atol=low_error)
     edge_BE = torch.stack([codes(edge_E2, size) for edge_E2 in file["tree"]])
     published = structure_on(edge_BE, torch.zeros(edge_BE.shape), size, backend)
     y_high = high(file["y_low"], published, edge_weights(file["y_low"], published))
-    torch.testing.assert_close(y_high, file["y_high"], rtol=0, atol=2e-6)
+    torch.testing.assert_close(y_high, file["y_high"], rtol=0, atol=high_error)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
