@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -129,6 +130,28 @@ def make_project(folder: Path) -> Project:
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
     return Project(root=root, environment=environment)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep the tests of a file's group on one worker, where a session fixture is made once.
+
+    xdist 3.8 writes the group into an attribute that pytest 9.2 does not read any more, so its own grouping
+    does nothing; the marks in the files remain what says who belongs together.
+    """
+    from xdist.scheduler import LoadGroupScheduling
+
+    mark = re.compile(r'^pytestmark = .*xdist_group\("(\w+)"\)', re.MULTILINE)
+    found = {
+        path: mark.search(path.read_text(encoding="utf-8")) for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    groups = {path.relative_to(ROOT).as_posix(): match[1] for path, match in found.items() if match}
+
+    class ByFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return groups.get(nodeid.partition("::")[0], nodeid)
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture
