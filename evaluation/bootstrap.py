@@ -65,7 +65,8 @@ def interval(
     Raises:
         ValueError: If the metric cannot be recomputed, a resample holds no region, or BCa has no answer.
     """
-    return _read(_spread(tables, metric, weight_BI, method), len(weight_BI), alpha=alpha, method=method)
+    values = recompute(tables, metric, _all_rows(weight_BI, method))
+    return _read(values, len(weight_BI), alpha=alpha, method=method)
 
 
 def difference(
@@ -85,7 +86,8 @@ def difference(
     """
     if image_ids(candidate).tolist() != image_ids(champion).tolist():
         raise ValueError("candidate and champion were evaluated on different images.")
-    change = _spread(candidate, metric, weight_BI, method) - _spread(champion, metric, weight_BI, method)
+    rows = _all_rows(weight_BI, method)
+    change = recompute(candidate, metric, rows) - recompute(champion, metric, rows)
     return _read(change, len(weight_BI), alpha=alpha, method=method)
 
 
@@ -157,12 +159,12 @@ def on_images(tables: Measured, metric: str, wanted: tuple[int, ...]) -> dict[in
     return dict(zip(ids[place].tolist(), recompute(tables, metric, alone).tolist(), strict=True))
 
 
-def _spread(tables: Measured, metric: str, weight_BI: FloatArray, method: Method) -> FloatArray:
-    """Recompute in one go: the images as they are, the resamples, and for BCa each group left out."""
+def _all_rows(weight_BI: FloatArray, method: Method) -> FloatArray:
+    """Put in one: the images as they are, the resamples, and for BCa each group left out."""
     num_images = weight_BI.shape[1]
     rows = [np.ones((1, num_images)), weight_BI]
     rows += [leave_out_weights(num_images)] if method == "bca" else []
-    return recompute(tables, metric, np.concatenate(rows))
+    return np.concatenate(rows)
 
 
 def _read(values: FloatArray, resamples: int, *, alpha: float, method: Method) -> Interval:

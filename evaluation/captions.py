@@ -4,8 +4,8 @@ Sources: Vedantam et al., "CIDEr: Consensus-based Image Description Evaluation" 
 clipping and length penalty of CIDEr-D; Papineni et al., "BLEU" (ACL 2002). Conventions of the coco-caption
 scorers are kept where the papers leave room: they are in ``CAPTIONS.conventions``.
 Differences from those scorers: BLEU is the exact formula, where they add 1e-15 to matches and 1e-9 to
-counts, which moves a value by less than 1e-4. METEOR is absent: there is no maintained implementation of it
-in Python to rely on, and a stand-in would not be METEOR.
+counts, which moves a value by less than 1e-4. METEOR needs a program of its authors and is in
+``evaluation.meteor``.
 
 ``caption_tokens`` follows the Penn Treebank in what it does with contractions and punctuation. It is not the
 Stanford tokeniser of coco-caption: abbreviations, currencies, fractions, emoticons and bracket names come out

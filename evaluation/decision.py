@@ -23,7 +23,21 @@ class LimitResult:
     """The one that the value is of; None: of all together."""
     image_id: int | None = None
     """The one that the value is of; None: of all together."""
+    objects: int | None = None
+    """Number of regions that the value rests on, where the rule asks how sure it is."""
+    upper: float | None = None
+    """Upper end of the one-sided interval that was held to the floor, where the rule asks for one."""
     passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotJudged:
+    """A category that a floor left out because it has too few regions."""
+
+    metric: str
+    category: str
+    objects: int
+    min_objects: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +91,14 @@ class Decision:
     interval: Method
     resamples: int
     seed: int
+    not_judged: tuple[NotJudged, ...] = ()
+    """Categories that a floor for single categories left out."""
+    uses: int | None = None
+    """How many different models the split has judged, this one included; None: nobody counted."""
+    max_uses: int | None = None
+    """How many the policy allows."""
+    remarks: tuple[str, ...] = ()
+    """What a reader must know and no rule weighs."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``decision.json``; strict JSON, never NaN."""

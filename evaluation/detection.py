@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.definition import AREAS, CAPS, DETECTION, IOU_PERCENT, KINDS, Kind
+from evaluation.flat_matching import Matches, match_all
 from evaluation.instances import ImageDetections, ImageTruth, check_pairs
-from evaluation.masks import areas
 from evaluation.metric import Metric
-from evaluation.scorer import Scores, score
-from evaluation.tables import Tables, build_tables
+from evaluation.scorer import Scores, scores_of
+from evaluation.tables import Tables, is_right, tables_of
 
 Outcome = Literal["scored", "no detections", "no regions"]
 
@@ -39,7 +39,11 @@ class DetectionEvaluation:
 
 
 def evaluate(
-    truths: Sequence[ImageTruth], detections: Sequence[ImageDetections], *, categories: Sequence[str]
+    truths: Sequence[ImageTruth],
+    detections: Sequence[ImageDetections],
+    *,
+    categories: Sequence[str],
+    kinds: Sequence[Kind] = KINDS,
 ) -> DetectionEvaluation:
     """Score the detections of every image of a split.
 
@@ -47,41 +51,53 @@ def evaluate(
         truths: The regions, one entry per image, by rising image id.
         detections: One entry per image in the same order, also for images without a detection.
         categories: Names in the order of their numbers.
+        kinds: By which overlaps. The metrics, columns and curves of the others are left out; without masks,
+            a gate that judges all metrics has no answer.
 
     Returns:
         Metrics, the names without a value, both tables and the curves.
 
     Raises:
-        ValueError: If the images differ, or there is none.
+        ValueError: If the images differ, there is none, no kind is wanted or one is unknown or wanted twice,
+            masks are wanted where detections have none, or run lengths do not fill a mask.
     """
     check_pairs(truths, detections, num_categories=len(categories))
-    tables = build_tables(truths, detections, categories=categories)
-    scores = {kind: score(truths, detections, categories=categories, kind=kind) for kind in KINDS}
-    values = {name: value for kind in KINDS for name, value in _coco_values(kind, scores[kind]).items()}
-    values |= _pair_values(tables)
-    counts = _counts(truths, tables)
-    metrics, undefined = [], {}
-    for spec in DETECTION.metrics:
-        value, count = values[spec.name], counts[spec.name]
-        if value is None:
-            undefined[spec.name] = _why(spec.name)
-        else:
-            metrics.append(
-                Metric(
-                    name=spec.name,
-                    value=value,
-                    unit=spec.unit,
-                    higher_is_better=spec.higher_is_better,
-                    count=count,
-                )
-            )
+    if not kinds or [kind for kind in KINDS if kind in kinds] != list(kinds):
+        raise ValueError(f"kinds must be some of {KINDS} in this order, got {tuple(kinds)!r}.")
+    matches = match_all(truths, detections, kinds=kinds)
+    tables = tables_of(matches, categories=categories)
+    scores = {kind: scores_of(matches, kind, num_categories=len(categories)) for kind in kinds}
+    values = {name: value for kind in kinds for name, value in _coco_values(kind, scores[kind]).items()}
+    metrics, undefined = _metrics(values | _pair_values(tables), _counts(matches, tables), kinds)
     return DetectionEvaluation(
         outcome=_outcome(tables),
-        metrics=tuple(metrics),
+        metrics=metrics,
         undefined=undefined,
         tables=tables,
-        curves=_curves(scores) | {"sizes": _recall_by_side(truths, tables)},
+        curves=_curves(scores) | {"sizes": _recall_by_side(matches)},
     )
+
+
+def _metrics(
+    values: dict[str, float | None], counts: dict[str, int], kinds: Sequence[Kind]
+) -> tuple[tuple[Metric, ...], dict[str, str]]:
+    """Put the values in the order of the definition; of those without one, say why."""
+    metrics, undefined = [], {}
+    for spec in DETECTION.metrics:
+        value = values.get(spec.name)
+        if value is None:
+            undefined[spec.name] = _why(spec.name, kinds)
+            continue
+        metrics.append(
+            Metric(
+                name=spec.name,
+                value=value,
+                unit=spec.unit,
+                higher_is_better=spec.higher_is_better,
+                count=counts[spec.name],
+            )
+        )
+    return tuple(metrics), undefined
 
 
 def _outcome(tables: Tables) -> Outcome:
@@ -114,39 +130,45 @@ def _mean(values_K: npt.NDArray[np.float64], has_K: npt.NDArray[np.bool_]) -> fl
 
 
 def _pair_values(tables: Tables) -> dict[str, float | None]:
+    """Average over detections; without masks, only their number is left."""
     images, matches = tables.per_image, tables.matches
-    regions, counted = int(images["num_regions"].sum()), ~matches["mask_ignored_50"]
+    regions = int(images["num_regions"].sum())
 
     def mean_of(column: str) -> float | None:
         present = matches[column].dropna()
         return (float(present.mean()) if len(present) else 0.0) if regions else None
 
-    precision = float(matches.loc[counted, "mask_matched_50"].mean()) if counted.any() else 0.0
-    return {
-        "mask.precision50": precision if regions else None,
-        "mask.matched_iou": mean_of("mask_iou"),
-        "mask.iou_at_box_match": mean_of("mask_iou_at_box_match"),
-        "detections_per_image": float(images["num_detections"].mean()),
-    }
+    values: dict[str, float | None] = {"detections_per_image": float(images["num_detections"].mean())}
+    if "mask_iou" in matches:
+        counted = ~matches["mask_ignored_50"]
+        precision = float(matches.loc[counted, "mask_matched_50"].mean()) if counted.any() else 0.0
+        values["mask.precision50"] = precision if regions else None
+        values["mask.matched_iou"] = mean_of("mask_iou")
+    if "mask_iou_at_box_match" in matches:
+        values["mask.iou_at_box_match"] = mean_of("mask_iou_at_box_match")
+    return values
 
 
-def _counts(truths: Sequence[ImageTruth], tables: Tables) -> dict[str, int]:
-    area_G = np.concatenate([areas(item.masks)[~item.is_crowd] for item in truths])
+def _counts(matches: Matches, tables: Tables) -> dict[str, int]:
+    area_G = matches.flat.region_areas[~matches.flat.is_crowd]
     counts = {spec.name: len(area_G) for spec in DETECTION.metrics}
     for kind in KINDS:
         for name in ("small", "medium", "large"):
             low, high = AREAS[name]
             counts[f"{kind}.ap_{name}"] = int(((area_G >= low) & (area_G <= high)).sum())
-    matches = tables.matches
-    return counts | {
-        "mask.precision50": int((~matches["mask_ignored_50"]).sum()),
-        "mask.matched_iou": int(matches["mask_matched_50"].sum()),
-        "mask.iou_at_box_match": int(matches["box_matched_50"].sum()),
-        "detections_per_image": len(truths),
-    }
+    counts["detections_per_image"] = len(tables.per_image)
+    if "mask" in matches.found:
+        counts["mask.precision50"] = int((matches.found["mask"].ignored[0] & 1 == 0).sum())
+        counts["mask.matched_iou"] = int(is_right(matches.found["mask"], 0).sum())
+    if "box" in matches.found:
+        counts["mask.iou_at_box_match"] = int(is_right(matches.found["box"], 0).sum())
+    return counts
 
 
-def _why(name: str) -> str:
+def _why(name: str, kinds: Sequence[Kind]) -> str:
+    for kind in KINDS:
+        if kind not in kinds and (name.startswith(f"{kind}.") or f"_{kind}_" in name):
+            return {"box": "boxes", "mask": "masks"}[kind] + " were not compared"
     size = name.rpartition("_")[2]
     if size in AREAS and size != "all":
         low, high = AREAS[size]
@@ -178,27 +200,27 @@ def _curves(scores: dict[Kind, Scores]) -> dict[str, Any]:
     }
 
 
-def _recall_by_side(truths: Sequence[ImageTruth], tables: Tables) -> list[dict[str, Any]]:
+def _recall_by_side(matches: Matches) -> list[dict[str, Any]]:
     """Count by size the regions and those found at IoU 0.5; a mean over nothing is left out."""
-    side_G = np.concatenate([np.sqrt(areas(item.masks)[~item.is_crowd]) for item in truths])
-    ids_G = np.concatenate([item.region_ids[~item.is_crowd] for item in truths])
-    image_G = np.concatenate([np.full((~item.is_crowd).sum(), item.image_id) for item in truths])
-    bin_G = np.searchsorted(SIDES, side_G, side="right") - 1
-    found = tables.matches[tables.matches["mask_matched_50"]]
-    keys = zip(found["image_id"].tolist(), found["mask_region_id"].tolist(), strict=True)
-    iou_of = dict(zip(keys, found["mask_iou"].tolist(), strict=True))
-    found = tables.matches[tables.matches["box_matched_50"]]
-    boxed = set(zip(found["image_id"].tolist(), found["box_region_id"].tolist(), strict=True))
+    flat, counted_G = matches.flat, ~matches.flat.is_crowd
+    bin_G = np.searchsorted(SIDES, np.sqrt(flat.region_areas[counted_G]), side="right") - 1
+    iou_of: dict[Kind, npt.NDArray[np.float64]] = {}
+    for kind, found in matches.found.items():
+        right_N = is_right(found, 0)
+        iou_G = np.full(len(counted_G), np.nan)
+        iou_G[found.region[right_N]] = found.iou[right_N]
+        iou_of[kind] = iou_G[counted_G]
     rows = []
     for number, low in enumerate(SIDES):
-        inside = bin_G == number
-        regions = list(zip(image_G[inside].tolist(), ids_G[inside].tolist(), strict=True))
-        ious = [iou_of[region] for region in regions if region in iou_of]
+        inside_G = bin_G == number
         row: dict[str, Any] = {
             "side_px": [low, SIDES[number + 1] if number + 1 < len(SIDES) else None],
-            "regions": len(regions),
-            "box_found50": sum(region in boxed for region in regions),
-            "mask_found50": len(ious),
+            "regions": int(inside_G.sum()),
         }
-        rows.append(row | ({"mask_matched_iou": float(np.mean(ious))} if ious else {}))
+        for kind, iou_G in iou_of.items():
+            found_ious = iou_G[inside_G & ~np.isnan(iou_G)]
+            row[f"{kind}_found50"] = len(found_ious)
+            if kind == "mask" and len(found_ious):
+                row["mask_matched_iou"] = float(np.mean(found_ious))
+        rows.append(row)
     return rows

@@ -24,9 +24,15 @@ from dataclasses import asdict
 from typing import Any
 
 from evaluation.bootstrap import Interval, difference, draw_weights, image_ids
-from evaluation.decision import Comparison, Decision, LimitResult, Outcome, Side, Verdict
+from evaluation.decision import Comparison, Decision, LimitResult, NotJudged, Outcome, Side, Verdict
 from evaluation.evidence import Evidence, object_to, object_to_pair
-from evaluation.limits import apply_limits, apply_single_limits, limit_sentence
+from evaluation.limits import (
+    apply_limits,
+    apply_single_limits,
+    left_out,
+    left_out_sentences,
+    limit_sentence,
+)
 from evaluation.policy import (
     Ceiling,
     ClassFloor,
@@ -48,6 +54,7 @@ __all__ = [
     "LimitResult",
     "MustPass",
     "NonInferior",
+    "NotJudged",
     "Policy",
     "Primary",
     "SampleSize",
@@ -63,6 +70,8 @@ def decide(
     *,
     first: bool = False,
     withdrawn: str | None = None,
+    uses: int | None = None,
+    remarks: Sequence[str] = (),
 ) -> Decision:
     """Judge a candidate.
 
@@ -72,31 +81,33 @@ def decide(
         policy: The rules.
         first: Allow a promotion although there is no champion. Changes nothing while there is one.
         withdrawn: Why a person took this very model out of service, if one did: an objection like any other.
+        uses: How many different models this version of the split has judged, this one included; None: nobody
+            counted, and then a policy that bounds them leaves the question open.
+        remarks: What a reader of the decision must know and no rule weighs, each a sentence.
 
     Returns:
         ``reject`` on any objection, missed limit or proven loss; ``promote`` only if every rule is proved to
         hold; otherwise ``inconclusive``.
     """
-    objections = _object(candidate, "candidate", policy.metrics, policy)
-    floors = apply_limits(candidate, policy)
-    if not objections:
-        single, objections = apply_single_limits(candidate, policy)
-        floors += single
+    floors, left, objections = _weigh_alone(candidate, policy)
     objections += [f"candidate: {withdrawn}"] if withdrawn else []
+    open_questions = _used_up(policy, uses)
     comparisons: list[Comparison] = []
-    open_questions: list[str] = []
     if champion is not None:
         objections += _object(champion, "champion", policy.compared, policy)
         objections += object_to_pair(candidate, champion)
         if not objections:
-            comparisons, open_questions = _compare(candidate, champion, policy)
+            comparisons, unanswered = _compare(candidate, champion, policy)
+            open_questions += unanswered
     elif not first:
         open_questions.append("no champion to compare with, and no first promotion was asked for.")
     verdict, reasons = _conclude(objections, floors, comparisons, open_questions, policy)
     if verdict == "promote" and champion is None:
         reasons.append("there is no champion, and a first promotion was asked for.")
     return Decision(
-        decision_id=_decision_id(candidate, champion, policy, first=first, withdrawn=withdrawn),
+        decision_id=_decision_id(
+            _identities(candidate, champion, policy), first and champion is None, withdrawn, uses, remarks
+        ),
         verdict=verdict,
         reasons=tuple(reasons),
         objections=tuple(objections),
@@ -104,15 +115,36 @@ def decide(
         floors=tuple(floors),
         candidate=_side(candidate),
         champion=None if champion is None else _side(champion),
-        policy_sha256=policy.sha256,
         dataset_sha256=candidate.dataset_sha256,
         definition_sha256=candidate.definition_sha256,
-        definition=_definition(policy),
-        alpha=policy.alpha,
-        interval=policy.interval,
-        resamples=policy.resamples,
-        seed=policy.seed,
+        not_judged=tuple(left),
+        uses=uses,
+        remarks=(*_uses_sentence(policy, uses), *left_out_sentences(left), *remarks),
+        **_rules(policy),
     )
+
+
+def _weigh_alone(candidate: Evidence, policy: Policy) -> tuple[list[LimitResult], list[NotJudged], list[str]]:
+    """Apply what looks at the candidate alone: limits, what they leave out, objections."""
+    objections = _object(candidate, "candidate", policy.metrics, policy)
+    floors = apply_limits(candidate, policy)
+    if objections:
+        return floors, [], objections
+    single, objections = apply_single_limits(candidate, policy)
+    return floors + single, left_out(candidate, policy), objections
+
+
+def _rules(policy: Policy) -> dict[str, Any]:
+    """Return what a decision repeats of its policy."""
+    return {
+        "policy_sha256": policy.sha256,
+        "definition": _definition(policy),
+        "alpha": policy.alpha,
+        "interval": policy.interval,
+        "resamples": policy.resamples,
+        "seed": policy.seed,
+        "max_uses": policy.max_uses,
+    }
 
 
 def _object(evidence: Evidence, who: str, needed: Sequence[str], policy: Policy) -> list[str]:
@@ -222,21 +254,39 @@ def _side(evidence: Evidence) -> Side:
     )
 
 
-def _decision_id(
-    candidate: Evidence,
-    champion: Evidence | None,
-    policy: Policy,
-    *,
-    first: bool,
-    withdrawn: str | None,
-) -> str:
-    identities = [
+def _identities(candidate: Evidence, champion: Evidence | None, policy: Policy) -> list[object]:
+    return [
         candidate.bundle_id,
         None if champion is None else [champion.bundle_id, champion.sequence],
         policy.sha256,
         candidate.dataset_sha256,
         candidate.definition_sha256,
-        first and champion is None,
-        withdrawn,
     ]
-    return hashlib.sha256(json.dumps(identities).encode()).hexdigest()[:16]
+
+
+def _decision_id(
+    identities: list[object], is_first: bool, withdrawn: str | None, uses: int | None, remarks: Sequence[str]
+) -> str:
+    """Hash all that decides; what was not said is not in there, as it was before it could be said."""
+    said = [identity for identity in (uses, list(remarks)) if identity not in (None, [])]
+    whole = [*identities, is_first, withdrawn, *said]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
+
+
+def _uses_sentence(policy: Policy, uses: int | None) -> list[str]:
+    if uses is None:
+        return []
+    allowed = "" if policy.max_uses is None else f" of at most {policy.max_uses}"
+    return [f"This is model {uses}{allowed} that is judged on split {policy.split!r} of this dataset."]
+
+
+def _used_up(policy: Policy, uses: int | None) -> list[str]:
+    """Say that the split has judged too often to be believed, where the policy bounds it."""
+    if policy.max_uses is None or (uses is not None and uses <= policy.max_uses):
+        return []
+    found = "nobody counted how many models were" if uses is None else f"{uses} different models were"
+    cure = "judge on new data" if uses is not None else "count them"
+    return [
+        f"split {policy.split!r} may judge {policy.max_uses} models, {found} judged on this version of it: "
+        f"what wins now may win by luck; {cure}."
+    ]

@@ -40,7 +40,7 @@ class ImageTruth:
         where = f"image {self.image_id} of the regions"
         _check_column(where, "region_ids", self.region_ids, np.int64, (len(self.masks),))
         _check_column(where, "is_crowd", self.is_crowd, np.bool_, (len(self.masks),))
-        if len(np.unique(self.region_ids)) != len(self.region_ids):
+        if len(set(self.region_ids.tolist())) != len(self.region_ids):
             raise ValueError(f"{where}: region_ids repeat.")
 
 
@@ -58,6 +58,7 @@ class ImageDetections:
     boxes_xyxy: npt.NDArray[np.float64]
     """Corners in pixels of the original image, shape (N, 4)."""
     masks: tuple[Rle, ...]
+    """One each; none at all of a model that reports boxes only, where boxes alone can be scored."""
     scores: npt.NDArray[np.float64]
     """Confidence in [0, 1], shape (N,)."""
 
@@ -65,7 +66,7 @@ class ImageDetections:
         """Check every field. Raises ValueError or TypeError naming the image and the detection."""
         _check(self, "detections")
         where = f"image {self.image_id} of the detections"
-        _check_column(where, "scores", self.scores, np.float64, (len(self.masks),))
+        _check_column(where, "scores", self.scores, np.float64, (len(self.masks) or self.scores.size,))
         valid = (self.scores >= 0.0) & (self.scores <= 1.0)
         _refuse(where, "score must be finite and in [0, 1]", self.scores, valid)
 
@@ -105,21 +106,36 @@ def check_pairs(
                 )
 
 
+def check_masks(found: ImageDetections) -> None:
+    """Refuse to compare masks where there are none.
+
+    Raises:
+        ValueError: If there are detections without masks.
+    """
+    if len(found.masks) != len(found.scores):
+        raise ValueError(
+            f"image {found.image_id} of the detections: {len(found.scores)} boxes have no masks; "
+            'give masks, or compare boxes only: kinds=("box",).'
+        )
+
+
 def _check(item: ImageTruth | ImageDetections, name: str) -> None:
     where, count = f"image {item.image_id} of the {name}", len(item.masks)
+    if isinstance(item, ImageDetections) and not count:
+        count = item.scores.size
     _check_column(where, "boxes_xyxy", item.boxes_xyxy, np.float64, (count, 4))
     _check_column(where, "categories", item.categories, np.int64, (count,))
-    left, top, right, bottom = item.boxes_xyxy.T
-    ordered = (left >= 0.0) & (left < right) & (right < np.inf)
-    ordered &= (top >= 0.0) & (top < bottom) & (bottom < np.inf)
-    _refuse(where, "box_xyxy must be finite with left < right and top < bottom", item.boxes_xyxy, ordered)
+    low_N2, high_N2 = item.boxes_xyxy[:, :2], item.boxes_xyxy[:, 2:]
+    ordered_N2 = (low_N2 >= 0.0) & (low_N2 < high_N2) & (high_N2 < np.inf)
+    if not ordered_N2.all():
+        rule = "box_xyxy must be finite with left < right and top < bottom"
+        _refuse(where, rule, item.boxes_xyxy, ordered_N2[:, 0] & ordered_N2[:, 1])
     _refuse(where, "category must be at least 0", item.categories, item.categories >= 0)
+    size = [item.height, item.width]
     for index, mask in enumerate(item.masks):
-        if list(mask["size"]) != [item.height, item.width]:
-            raise ValueError(
-                f"{where}, number {index}: mask size must be {[item.height, item.width]}, "
-                f"got {list(mask['size'])}."
-            )
+        # Compared as it is first: of half a million masks, nearly all hold a list.
+        if mask["size"] != size and list(mask["size"]) != size:
+            raise ValueError(f"{where}, number {index}: mask size must be {size}, got {list(mask['size'])}.")
 
 
 def _check_column(

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.bootstrap import counted, on_images
-from evaluation.decision import LimitResult
+from evaluation.decision import LimitResult, NotJudged
 from evaluation.evidence import Evidence
 from evaluation.expressions import Expressions
 from evaluation.policy import Ceiling, ClassFloor, MustPass, Policy
+from evaluation.proportions import wilson_upper
+from evaluation.tables import Tables
 from evaluation.weighted import by_category
 
 
@@ -68,7 +70,42 @@ def limit_sentence(limit: LimitResult) -> str:
     what = limit.metric
     what += "" if limit.category is None else f" of category {limit.category!r}"
     what += "" if limit.image_id is None else f" on image {limit.image_id}"
-    return f"{what} is {limit.value:.4f}, {'and' if limit.passed else 'but'} must be {rule}."
+    sure = "" if limit.upper is None else f" (of {limit.objects} regions, {limit.upper:.4f} at most)"
+    return f"{what} is {limit.value:.4f}{sure}, {'and' if limit.passed else 'but'} must be {rule}."
+
+
+def left_out(candidate: Evidence, policy: Policy) -> list[NotJudged]:
+    """List the categories that the floors for single categories leave out, for they have too few regions.
+
+    Args:
+        candidate: Without objections.
+        policy: The rules.
+    """
+    tables = candidate.tables
+    if isinstance(tables, Expressions):
+        return []
+    found = []
+    for floor in policy.class_floors:
+        for name in floor.categories or tables.categories:
+            objects = _objects(tables, name)
+            if name in tables.categories and objects < floor.min_objects:
+                found.append(
+                    NotJudged(
+                        metric=floor.metric, category=name, objects=objects, min_objects=floor.min_objects
+                    )
+                )
+    return found
+
+
+def left_out_sentences(left: Sequence[NotJudged]) -> list[str]:
+    """Say of each metric which categories were not judged."""
+    sentences = []
+    for metric in dict.fromkeys(item.metric for item in left):
+        of_metric = [item for item in left if item.metric == metric]
+        names = ", ".join(f"{item.category!r} ({item.objects})" for item in of_metric)
+        least = max(item.min_objects for item in of_metric)
+        sentences.append(f"{metric} is not judged for categories of fewer than {least} regions: {names}.")
+    return sentences
 
 
 def _too_few(candidate: Evidence, policy: Policy) -> list[str]:
@@ -88,24 +125,39 @@ def _of_categories(candidate: Evidence, floor: ClassFloor) -> tuple[list[LimitRe
     if isinstance(tables, Expressions):
         return [], [f"{floor.metric} cannot be told by category: there are expressions only"]
     values = by_category(tables, floor.metric)
-    names = floor.categories or tables.categories
+    names = floor.categories or tuple(tables.categories)
+    unknown = [name for name in names if name not in tables.categories]
+    judged = [name for name in names if name not in unknown and _objects(tables, name) >= floor.min_objects]
     absent = [
         f"category {name!r} has no region, so {floor.metric} of it is undefined"
-        for name in names
+        for name in [*unknown, *judged]
         if name not in values
     ]
-    results = [
-        LimitResult(
-            metric=floor.metric,
-            value=values[name],
-            at_least=floor.at_least,
-            category=name,
-            passed=values[name] >= floor.at_least,
-        )
-        for name in names
-        if name in values
-    ]
+    if not judged and not absent:
+        least = max(1, floor.min_objects)
+        absent.append(f"no category has {least} regions, so the floor of {floor.metric} judges nothing")
+    results = [_of_category(tables, floor, name, values[name]) for name in judged if name in values]
     return _telling(results), absent
+
+
+def _of_category(tables: Tables, floor: ClassFloor, name: str, value: float) -> LimitResult:
+    objects, upper = None, None
+    if floor.confidence is not None:
+        objects = _objects(tables, name)
+        upper = wilson_upper(value, objects=objects, confidence=floor.confidence)
+    return LimitResult(
+        metric=floor.metric,
+        value=value,
+        at_least=floor.at_least,
+        category=name,
+        objects=objects,
+        upper=upper,
+        passed=(value if upper is None else upper) >= floor.at_least,
+    )
+
+
+def _objects(tables: Tables, category: str) -> int:
+    return int(tables.regions_of(category).sum()) if category in tables.categories else 0
 
 
 def _of_images(candidate: Evidence, rule: MustPass) -> tuple[list[LimitResult], list[str]]:
@@ -151,6 +203,6 @@ def _of_fullest(candidate: Evidence, ceiling: Ceiling) -> LimitResult:
 
 
 def _telling(results: Sequence[LimitResult]) -> list[LimitResult]:
-    """Keep what misses a floor; where nothing does, the lowest value."""
-    missed = [result for result in results if not result.passed]
-    return missed or sorted(results, key=lambda result: result.value or 0.0)[:1]
+    """Keep what misses a floor, the worst first; where nothing does, the lowest value."""
+    rising = sorted(results, key=lambda result: result.value or 0.0)
+    return [result for result in rising if not result.passed] or rising[:1]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.definition import IOU_PERCENT, Kind
-from evaluation.instances import ImageDetections, ImageTruth
+from evaluation.instances import ImageDetections, ImageTruth, check_masks
 from evaluation.masks import box_iou, mask_iou
 
 THRESHOLDS_T = np.linspace(0.5, 0.95, len(IOU_PERCENT))
@@ -63,8 +63,14 @@ def match_image(truth: ImageTruth, found: ImageDetections, kind: Kind) -> ImageM
 
 
 def overlaps(truth: ImageTruth, found: ImageDetections, kind: Kind) -> npt.NDArray[np.float64]:
-    """Return the overlap of each detection with each region of its category, shape (D, G), in [0, 1]."""
-    iou_DG = np.zeros((len(found.masks), len(truth.masks)))
+    """Return the overlap of each detection with each region of its category, shape (D, G), in [0, 1].
+
+    Raises:
+        ValueError: If masks are wanted and the detections have none.
+    """
+    if kind == "mask":
+        check_masks(found)
+    iou_DG = np.zeros((len(found.scores), len(truth.masks)))
     for category in np.unique(found.categories):
         d = np.flatnonzero(found.categories == category)
         g = np.flatnonzero(truth.categories == category)

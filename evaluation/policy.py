@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
@@ -14,6 +15,7 @@ from evaluation.weighted import has_categories
 
 _DEFINITIONS = {definition.name: definition for definition in (DETECTION, REF_BOXES, REF_MASKS)}
 _OF_AN_IMAGE = "detections_per_image"
+_SHARE_OF_REGIONS = re.compile(r"(box|mask)\.(recall50|ar_\w+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,22 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassFloor:
-    """A metric of single categories may not lie below a value; a category without regions is an objection."""
+    """A metric of single categories may not lie below a value; a category without regions is an objection.
+
+    Of many categories with few regions some miss a floor by luck. ``min_objects`` leaves the rarest out, and
+    the decision lists them; ``confidence`` rejects only what luck does not explain.
+    """
 
     metric: str
     at_least: float
     categories: tuple[str, ...] = ()
     """Names; none: every category of the dataset."""
+    min_objects: int = 0
+    """A category with fewer regions is not judged, and listed as such; 0: every category is judged."""
+    confidence: float | None = None
+    """A category misses the floor only if the upper end of its one-sided interval lies below it (Wilson, see
+    ``evaluation.proportions``; for ``recall50`` and ``ar_*``). Regions of one image count as independent,
+    which makes the interval rather too narrow: the rule is strict. None: the value itself is held to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +115,11 @@ class Policy:
     class_floors: tuple[ClassFloor, ...] = ()
     must_pass: tuple[MustPass, ...] = ()
     sample_sizes: tuple[SampleSize, ...] = ()
+    max_uses: int | None = None
+    """So many different models may be judged on one version of the split; then only new data promotes. Of N
+    equal challengers one wins by luck N times as likely as a single one. None: they are counted only."""
+    sealed: bool = False
+    """Only a promotion judges on the split: it is not looked at while models are chosen."""
 
     def __post_init__(self) -> None:
         """Refuse rules that could not be applied, or would let anything pass.
@@ -138,6 +155,7 @@ class Policy:
         _check_range("alpha", self.alpha, 0.001, 0.2)
         _check_range("resamples", self.resamples, 100, 1e6)
         _check_range("seed", self.seed, 0, 2**63)
+        _check_range("max_uses", 1 if self.max_uses is None else self.max_uses, 1, 1e9)
 
     def _check_single(self) -> None:
         """Check the rules about single categories, images and samples."""
@@ -145,6 +163,11 @@ class Policy:
             if not has_categories(floor.metric):
                 raise ValueError(f"{floor.metric!r} has no value of one category.")
             _check_once(f"categories of {floor.metric}", floor.categories)
+            _check_range(f"min_objects of {floor.metric}", floor.min_objects, 0, 1e9)
+            if floor.confidence is not None:
+                _check_range(f"confidence of {floor.metric}", floor.confidence, 0.5, 0.9999)
+                if not _SHARE_OF_REGIONS.fullmatch(floor.metric):
+                    raise ValueError(f"confidence is for recall50 and ar_* alone, got {floor.metric!r}.")
         for item in self.must_pass:
             _check_recomputed(item.metric, "value on one image")
             if not self.judges.spec(item.metric).higher_is_better:

@@ -3,7 +3,9 @@
 Source: the protocol of Jiang et al., "ChatRex: Taming Multimodal LLM for Joint Perception and Understanding"
 (arXiv 2411.18363), table 2, for models that report boxes without scores. The model is asked for the
 categories that occur in the image's truth, so that absent ones cost it nothing: an easier task than open
-detection, and its numbers are never to be compared with those of open detection.
+detection, and its numbers are never to be compared with those of open detection. The recalls of 43.9 for
+Qwen2-VL-7B and 72.8 for ChatRex-7B on COCO val are of this kind; the paper does not say whether they are
+micro or class means, so both are given.
 
 Choices where the paper is silent. In the order of the answer each box takes the free region of its category
 with the highest IoU of at least 0.5, the last one among equals; a region is taken once. A box that finds only

@@ -7,8 +7,11 @@ no part (``useCats = 0`` in pycocotools); crowds are neither found nor missed. `
 regions with IoU of at least 0.5 to some proposal, one proposal serving many regions: no model that only
 chooses among the proposals can find more.
 
+By size the regions of the range alone are matched. That is COCO's rule: there a region outside the range is
+taken only by proposals that find none inside it, so it never keeps one from being found.
+
 Shape suffixes:
-    D = proposals of the image   G = its regions   T = thresholds of IoU
+    D = proposals of the image   G = its regions   T = thresholds of IoU   A = area ranges
 """
 
 from collections.abc import Sequence
@@ -19,25 +22,29 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from evaluation.definition import IOU_PERCENT, Definition, MetricSpec
+from evaluation.definition import AREAS, IOU_PERCENT, Definition, MetricSpec
 from evaluation.instances import ImageTruth
-from evaluation.masks import box_iou
+from evaluation.masks import areas, box_iou
 from evaluation.matching import NOBODY, THRESHOLDS_T, greedy
 from evaluation.values import Found, Values, values_of
 
 TOP: Final = (10, 100, 300, 900)
 """Numbers of proposals an image may have, best scores first; the numbers that proposal networks report."""
 
+SIZES: Final = ("small", "medium", "large")
+"""Ranges of area that have recalls of their own; closed, as in ``AREAS``."""
+
 PROPOSALS: Final = Definition(
     name="proposals/1",
     iou_percent=IOU_PERCENT,
     recall_points=0,
     caps=TOP,
-    areas=(),
+    areas=tuple((name, low, high) for name, (low, high) in AREAS.items()),
     conventions=(
         "categories play no part; a crowd is neither found nor missed",
         "matching is greedy by score at IoU of at least the threshold; ties keep the order of the proposals",
-        "recall is over all regions of the split; no proposal at all scores 0",
+        "recall is over all regions of the split, or of one range of area; no proposal at all scores 0",
+        "the area of a region is that of its mask; one of exactly 32**2 or 96**2 px belongs to both ranges",
         "oracle_recall counts regions with IoU of at least 0.5 to any proposal, however many there are",
     ),
     metrics=(
@@ -45,6 +52,11 @@ PROPOSALS: Final = Definition(
             MetricSpec(
                 name=f"proposals.ar_{k}", meaning=f"mean recall over the thresholds, best {k} proposals"
             )
+            for k in TOP
+        ),
+        *(
+            MetricSpec(name=f"proposals.ar_{k}_{size}", meaning=f"ar_{k} over the {size} regions")
+            for size in SIZES
             for k in TOP
         ),
         *(MetricSpec(name=f"proposals.recall50_{k}", meaning=f"recall at IoU 0.50, best {k}") for k in TOP),
@@ -96,8 +108,9 @@ class ProposalEvaluation:
     per_image: pd.DataFrame
     """One row per image: ``image_id``, ``num_regions`` (crowds not counted), ``num_proposals``, for each k
     ``found_<k>`` (pairs of region and threshold) and ``found50_<k>`` (regions), and ``covered`` (regions with
-    IoU of at least 0.5 to any proposal). ``ar_<k>`` is the sum of ``found_<k>`` over that of ``num_regions``,
-    divided by 10; so every number can be recomputed under any weighting of the images."""
+    IoU of at least 0.5 to any proposal); for each size ``num_regions_<size>`` and ``found_<k>_<size>``.
+    ``ar_<k>`` is the sum of ``found_<k>`` over that of ``num_regions``, divided by 10; so every number can be
+    recomputed under any weighting of the images."""
 
 
 def check_boxes(where: str, boxes_xyxy_N4: npt.NDArray[np.float64]) -> None:
@@ -158,32 +171,40 @@ def evaluate_proposals(
         proposals: One entry per image in the same order, also for images without a proposal.
 
     Returns:
-        Metrics and the table of images; all recalls are undefined if no image has a region.
+        Metrics and the table of images; recalls are undefined if no image has a region, or none of the size.
 
     Raises:
         ValueError: If the images differ, or there is none.
     """
     check_images([item.image_id for item in truths], [item.image_id for item in proposals], name="proposals")
     table = pd.DataFrame([_image_row(truth, found) for truth, found in zip(truths, proposals, strict=True)])
-    regions = int(table["num_regions"].sum())
-    recalls = {f"proposals.ar_{k}": table[f"found_{k}"].sum() / len(THRESHOLDS_T) for k in TOP}
-    recalls |= {f"proposals.recall50_{k}": table[f"found50_{k}"].sum() for k in TOP}
-    recalls["proposals.oracle_recall"] = table["covered"].sum()
-    found: dict[str, Found] = {
-        name: (float(right / regions), regions) if regions else "no image has a region"
-        for name, right in recalls.items()
-    }
+    pairs = len(THRESHOLDS_T)
+    found: dict[str, Found] = {}
+    for k in TOP:
+        found[f"proposals.ar_{k}"] = _recall(table, f"found_{k}", per_region=pairs)
+        found[f"proposals.recall50_{k}"] = _recall(table, f"found50_{k}")
+        for size in SIZES:
+            found[f"proposals.ar_{k}_{size}"] = _recall(table, f"found_{k}_{size}", size, per_region=pairs)
+    found["proposals.oracle_recall"] = _recall(table, "covered")
     found["proposals.per_image"] = (float(table["num_proposals"].mean()), len(table))
     return ProposalEvaluation(values=values_of(PROPOSALS, found), per_image=table)
 
 
+def _recall(table: pd.DataFrame, column: str, size: str = "", *, per_region: int = 1) -> Found:
+    regions = int(table[f"num_regions_{size}" if size else "num_regions"].sum())
+    if not regions:
+        return f"no image has a {size} region" if size else "no image has a region"
+    return float(table[column].sum() / per_region / regions), regions
+
+
 def _image_row(truth: ImageTruth, found: ImageProposals) -> dict[str, int]:
     iou_DG = box_iou(found.boxes_xyxy, truth.boxes_xyxy, truth.is_crowd)
+    order_D = np.argsort(-found.scores, kind="stable")
     region_TD = greedy(iou_DG, found.scores, truth.is_crowd)
     is_right_TD = region_TD != NOBODY
     is_right_TD[is_right_TD] = ~truth.is_crowd[region_TD[is_right_TD]]
     # Greedy matching by score: what the best k find does not depend on the others.
-    ranked_TD = is_right_TD[:, np.argsort(-found.scores, kind="stable")]
+    ranked_TD = is_right_TD[:, order_D]
     row = {
         "image_id": truth.image_id,
         "num_regions": int((~truth.is_crowd).sum()),
@@ -191,4 +212,13 @@ def _image_row(truth: ImageTruth, found: ImageProposals) -> dict[str, int]:
     }
     row |= {f"found_{k}": int(ranked_TD[:, :k].sum()) for k in TOP}
     row |= {f"found50_{k}": int(ranked_TD[0, :k].sum()) for k in TOP}
-    return row | {"covered": int(covered(truth, found.boxes_xyxy)[~truth.is_crowd].sum())}
+    row["covered"] = int(covered(truth, found.boxes_xyxy)[~truth.is_crowd].sum())
+    area_G = areas(truth.masks)
+    for size in SIZES:
+        low, high = AREAS[size]
+        inside_G = (area_G >= low) & (area_G <= high) & ~truth.is_crowd
+        region_TD = greedy(iou_DG[:, inside_G], found.scores, truth.is_crowd[inside_G])
+        ranked_TD = (region_TD != NOBODY)[:, order_D]
+        row[f"num_regions_{size}"] = int(inside_G.sum())
+        row |= {f"found_{k}_{size}": int(ranked_TD[:, :k].sum()) for k in TOP}
+    return row

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from evaluation.definition import IOU_PERCENT, KINDS
+from evaluation.definition import IOU_PERCENT, KINDS, Kind
+from evaluation.flat_matching import Found, Matches, match_all
 from evaluation.instances import ImageDetections, ImageTruth
-from evaluation.matching import ImageMatch, match_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,7 +118,11 @@ def _content_problems(tables: Tables) -> list[str]:
 
 
 def build_tables(
-    truths: Sequence[ImageTruth], detections: Sequence[ImageDetections], *, categories: Sequence[str]
+    truths: Sequence[ImageTruth],
+    detections: Sequence[ImageDetections],
+    *,
+    categories: Sequence[str],
+    kinds: Sequence[Kind] = KINDS,
 ) -> Tables:
     """Match every image by boxes and by masks.
 
@@ -126,87 +130,79 @@ def build_tables(
         truths: Checked by ``check_pairs``.
         detections: Checked by ``check_pairs``.
         categories: Names in the order of their numbers.
+        kinds: By which overlaps; the columns of the others are left out.
 
     Returns:
         The tables, images by rising id, detections in the order of the predictions.
     """
-    rows: list[dict[str, Any]] = []
-    parts: list[dict[str, npt.NDArray[Any]]] = []
-    for truth, found in zip(truths, detections, strict=True):
-        by_box, by_mask = (match_image(truth, found, kind) for kind in KINDS)
-        parts.append(_detection_columns(truth, found, by_box, by_mask))
-        rows.append(_image_row(truth, found, by_box, by_mask) | _region_counts(truth, categories))
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return Tables(per_image=pd.DataFrame(rows), matches=_match_table(columns, categories))
+    return tables_of(match_all(truths, detections, kinds=kinds), categories=categories)
 
 
-def _detection_columns(
-    truth: ImageTruth, found: ImageDetections, by_box: ImageMatch, by_mask: ImageMatch
-) -> dict[str, npt.NDArray[Any]]:
-    count_d = len(found.scores)
-    columns: dict[str, npt.NDArray[Any]] = {
-        "image_id": np.full(count_d, truth.image_id),
-        "detection": np.arange(count_d),
-        "category": found.categories,
-        "score": found.scores,
-        "mask_iou_at_box_match": _iou_of_match(by_mask.iou, by_box),
+def tables_of(matches: Matches, *, categories: Sequence[str]) -> Tables:
+    """Lay out what ``match_all`` found, as ``build_tables`` does."""
+    return Tables(per_image=_image_table(matches, categories), matches=_match_table(matches, categories))
+
+
+def _match_table(matches: Matches, categories: Sequence[str]) -> pd.DataFrame:
+    """Name images and categories, and mark as absent what a detection without a match does not have."""
+    flat = matches.flat
+    columns: dict[str, Any] = {
+        "image_id": flat.image_ids[flat.image],
+        "detection": np.arange(len(flat.image)) - flat.first[flat.image],
+        # Taken from the few names, so that no text is made detection by detection.
+        "category": pd.array(list(categories), dtype="str").take(flat.categories),
+        "score": flat.scores,
     }
-    for kind, match in zip(KINDS, (by_box, by_mask), strict=True):
-        right_D, place_D = match.is_right[0], match.region[0]
-        columns[f"{kind}_region_id"] = np.zeros(count_d, dtype=np.int64)
-        columns[f"{kind}_region_id"][right_D] = truth.region_ids[place_D[right_D]]
-        columns[f"{kind}_iou"] = _iou_of_match(match.iou, match)
-        for percent, matched_D, ignored_D in zip(IOU_PERCENT, match.is_right, match.is_ignored, strict=True):
-            columns[f"{kind}_matched_{percent}"] = matched_D
-            columns[f"{kind}_ignored_{percent}"] = ignored_D
-    return columns
+    for kind, found in matches.found.items():
+        right_N = is_right(found, 0)
+        if kind == "mask" and "box" in matches.found:
+            boxed_N = is_right(matches.found["box"], 0)
+            columns["mask_iou_at_box_match"] = pd.arrays.FloatingArray(
+                np.where(boxed_N, found.at_box_match, 0.0), ~boxed_N
+            )
+        region_N = np.zeros(len(right_N), dtype=np.int64)
+        region_N[right_N] = flat.region_ids[found.region[right_N]]
+        columns[f"{kind}_region_id"] = pd.arrays.IntegerArray(region_N, ~right_N)
+        columns[f"{kind}_iou"] = pd.arrays.FloatingArray(np.where(right_N, found.iou, 0.0), ~right_N)
+        for t, percent in enumerate(IOU_PERCENT):
+            columns[f"{kind}_matched_{percent}"] = is_right(found, t)
+            columns[f"{kind}_ignored_{percent}"] = (found.ignored[0] >> t & 1).astype(bool)
+    return pd.DataFrame({name: columns[name] for name in _MATCH_COLUMNS if name in columns}, copy=False)
 
 
-def _iou_of_match(iou_DG: npt.NDArray[np.float64], match: ImageMatch) -> npt.NDArray[np.float64]:
-    """Read the overlap with the region matched at IoU 0.5; 0 where there is none."""
-    right_D = np.flatnonzero(match.is_right[0])
-    value_D = np.zeros(len(iou_DG))
-    value_D[right_D] = iou_DG[right_D, match.region[0, right_D]]
-    return value_D
+def is_right(found: Found, threshold: int) -> npt.NDArray[np.bool_]:
+    """Say which detections took a region that is no crowd, at a threshold by its place, shape (N,)."""
+    right_N: npt.NDArray[np.bool_] = (found.right[0] >> threshold & 1).astype(bool)
+    return right_N
 
 
-def _image_row(
-    truth: ImageTruth, found: ImageDetections, by_box: ImageMatch, by_mask: ImageMatch
-) -> dict[str, Any]:
-    num_regions = int((~truth.is_crowd).sum())
-    row: dict[str, Any] = {
-        "image_id": truth.image_id,
-        "num_regions": num_regions,
-        "num_detections": len(found.scores),
+def _image_table(matches: Matches, categories: Sequence[str]) -> pd.DataFrame:
+    flat, num_images = matches.flat, len(matches.flat.image_ids)
+    counted_G = ~flat.is_crowd
+    regions_I = np.bincount(flat.region_image[counted_G], minlength=num_images)
+    detections_I = np.diff(flat.first)
+    columns: dict[str, Any] = {
+        "image_id": flat.image_ids,
+        "num_regions": regions_I,
+        "num_detections": detections_I,
     }
-    for kind, match in zip(KINDS, (by_box, by_mask), strict=True):
-        right = int(match.is_right[0].sum())
-        wrong = len(found.scores) - right - int(match.is_ignored[0].sum())
-        claimed = right + wrong + num_regions
-        row |= {
-            f"{kind}_tp50": right,
-            f"{kind}_fp50": wrong,
-            f"{kind}_fn50": num_regions - right,
-            f"{kind}_f1_50": 2 * right / claimed if claimed else 1.0,
-            f"{kind}_iou_sum": float(_iou_of_match(match.iou, match).sum()),
+    for kind, found in matches.found.items():
+        right_N = is_right(found, 0)
+        right_I = np.bincount(flat.image[right_N], minlength=num_images)
+        ignored_I = np.bincount(flat.image[(found.ignored[0] & 1).astype(bool)], minlength=num_images)
+        wrong_I = detections_I - right_I - ignored_I
+        claimed_I = right_I + wrong_I + regions_I
+        columns |= {
+            f"{kind}_tp50": right_I,
+            f"{kind}_fp50": wrong_I,
+            f"{kind}_fn50": regions_I - right_I,
+            f"{kind}_f1_50": np.where(claimed_I > 0, 2 * right_I / np.maximum(claimed_I, 1), 1.0),
+            # Image by image: NumPy adds up in pairs, and these depend on where a sum begins.
+            f"{kind}_iou_sum": [
+                float(part.sum()) for part in np.split(np.where(right_N, found.iou, 0.0), flat.first[1:-1])
+            ],
         }
-    return row
-
-
-def _region_counts(truth: ImageTruth, categories: Sequence[str]) -> dict[str, int]:
-    count_K = np.bincount(truth.categories[~truth.is_crowd], minlength=len(categories))
-    return {f"{_REGIONS}{name}": int(count) for name, count in zip(categories, count_K, strict=True)}
-
-
-def _match_table(columns: dict[str, npt.NDArray[Any]], categories: Sequence[str]) -> pd.DataFrame:
-    """Name the categories and mark as absent what a detection without a match does not have."""
-    table: dict[str, Any] = dict(columns)
-    table["category"] = pd.array([categories[number] for number in columns["category"]], dtype="str")
-    for kind in KINDS:
-        alone = ~columns[f"{kind}_matched_50"]
-        table[f"{kind}_region_id"] = pd.arrays.IntegerArray(columns[f"{kind}_region_id"], alone)
-        table[f"{kind}_iou"] = pd.arrays.FloatingArray(columns[f"{kind}_iou"], alone)
-    table["mask_iou_at_box_match"] = pd.arrays.FloatingArray(
-        columns["mask_iou_at_box_match"], ~columns["box_matched_50"]
-    )
-    return pd.DataFrame(table)[list(_MATCH_COLUMNS)]
+    code_G = flat.region_image[counted_G] * len(categories) + flat.region_categories[counted_G]
+    count_IK = np.bincount(code_G, minlength=num_images * len(categories)).reshape(num_images, -1)
+    regions = {f"{_REGIONS}{name}": count_IK[:, k] for k, name in enumerate(categories)}
+    return pd.DataFrame(columns | regions)

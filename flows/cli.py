@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from flows.commands import bench, data, inspect, judge, run
+from flows.commands import bench, compare, data, evaluate, export, inspect, judge, referring, run, score
 
 app = typer.Typer(
     name="groundwork",
@@ -21,13 +21,17 @@ config.command("show")(inspect.config_show)
 app.command("run")(run.run)
 app.add_typer(data.app)
 app.command("train")(run.train)
-app.command("eval")(run.evaluate)
+app.command("eval")(evaluate.evaluate)
 app.command("gate")(judge.gate)
 app.command("promote")(judge.promote)
 app.command("rollback")(judge.rollback)
 app.command("history")(judge.history)
 app.command("report")(judge.report)
+app.command("compare")(compare.compare)
+app.command("export")(export.export)
+app.add_typer(score.app)
 app.command("doctor")(inspect.doctor)
+app.add_typer(referring.app)
 app.add_typer(bench.app)
 app.add_typer(config)
 

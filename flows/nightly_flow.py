@@ -6,6 +6,8 @@ from typing import Any
 from prefect import flow
 
 from flows.release_flow import release_segmenter
+from tasks.operations.watching import refuse_ended_override
+from tasks.services.settings import Settings
 from tasks.steps.narration import say
 from tasks.steps.promotion import watch_champion
 
@@ -24,9 +26,13 @@ def nightly_segmenter(repository: Path, source: Path | None = None) -> dict[str,
 
     Returns:
         The result of the release, or what the champion scored and whether that is what it scored before.
+
+    Raises:
+        GateRejected: If the champion stands by an override whose last day is over; said at the end.
     """
     result = release_segmenter(repository, source)
     if any(step["outcome"] not in {"reused", "kept"} for step in result["steps"]):
+        refuse_ended_override(Settings.load(Path(repository)))
         return result
     say("nothing changed; measuring the champion again")
     return watch_champion(Path(repository))

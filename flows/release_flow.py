@@ -32,7 +32,8 @@ def release_segmenter(
         force: Run every stage although nothing changed.
 
     Returns:
-        The decision, the metrics, the champion, and where the report lies.
+        The decision, the metrics, the champion, and where the report lies. ``verdict`` is ``override`` while
+        the candidate is champion by an override that holds, else that of the gate.
     """
     repository = Path(repository)  # a deployment's parameters arrive as text
     with exclusive(Settings.load(repository)):
@@ -63,8 +64,9 @@ def _release(repository: Path, source: Path, *, first: bool, force: bool) -> dic
     page = report(repository, judgement, recorded)
     note("report", page["outcome"], page["path"])
     return {
-        "verdict": judgement.verdict,
+        "verdict": judgement.standing,
         "reasons": judgement.reasons,
+        "remarks": judgement.remarks,
         "decision_id": judgement.decision["decision_id"],
         "data": f"{dataset_name(repository)}@{judgement.candidate.dataset_sha256[:12]}",
         "bundle_id": judgement.candidate.bundle_id,

@@ -1,4 +1,4 @@
-"""``groundwork run | train | eval``: bring models and metrics up to date."""
+"""``groundwork run | train``: bring models up to date."""
 
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ def run(
 ) -> None:
     """Run the release flow: version, validate, train, evaluate, judge, promote, report.
 
-    Exit code 4 if the candidate was judged and not promoted, or the champion drifts. Interrupted, the same
-    command resumes.
+    Exit code 4 if the candidate was judged and not promoted, or the champion drifts or stands by an override
+    that is over. Interrupted, the same command resumes.
 
     Examples: `groundwork run --first` · `groundwork run --json` · `groundwork run --nightly`
     """
@@ -64,64 +64,32 @@ def train(
 
     Examples: `groundwork train` · `groundwork train --force --json`
     """
-    _bring_up_to_date("configure_segmenter", force=force, as_json=as_json)
+    with errors_for_people(as_json=as_json):
+        emit({"steps": bring_up_to_date("configure_segmenter", force=force)}, as_json=as_json)
 
 
-def evaluate(
-    model: str | None = typer.Option(
-        None, help="A segmenter directory, `champion`, or a bundle id. Default: the current candidate."
-    ),
-    as_json: bool = JsonOption,
-) -> None:
-    """Evaluate a model on val and print the metrics.
+def bring_up_to_date(target: str, *, force: bool = False) -> list[dict[str, str]]:
+    """Reproduce a stage and everything that it depends on.
 
-    Examples: `groundwork eval` · `groundwork eval --model champion --json`
+    Returns:
+        Name and outcome of each stage.
     """
-    if model is None:
-        _bring_up_to_date("evaluate_detection", force=False, as_json=as_json)
-        return
-    with errors_for_people(as_json=as_json):
-        from tasks.operations.evaluating import evaluate_model
-        from tasks.services.settings import Settings
+    from tasks.operations.training import reproduce_stage
+    from tasks.operations.workspace import exclusive
+    from tasks.services import dvc
+    from tasks.services.settings import Settings
 
-        say = listen()
-        root = repository()
-        folder = evaluate_model(model, root, Settings.load(root), say=say)
-        _show_metrics(folder / "metrics.json", as_json=as_json)
-
-
-def _bring_up_to_date(target: str, *, force: bool, as_json: bool) -> None:
-    with errors_for_people(as_json=as_json):
-        from tasks.operations.training import reproduce_stage
-        from tasks.operations.workspace import exclusive
-        from tasks.services import dvc
-        from tasks.services.settings import Settings
-
-        say = listen()
-        root = repository()
-        settings = Settings.load(root)
-        steps = []
-        with exclusive(settings):
-            for stage in dvc.stages(root, target):
-                again = force and stage.name == target
-                done = reproduce_stage(stage, root, settings, force=again, say=say)
-                steps.append({"stage": done.stage, "outcome": done.outcome})
-                say(f"{done.stage}: {done.outcome}")
-        if target == "evaluate_detection":
-            _show_metrics(root / "artifacts" / "evaluation" / "metrics.json", as_json=as_json)
-        else:
-            emit({"steps": steps}, as_json=as_json)
-
-
-def _show_metrics(path: Path, *, as_json: bool) -> None:
-    from tasks.data.strict_json import read_json
-
-    document = read_json(path)
-    rows = [
-        (item["name"], f"{item['value']:.4f}", item["unit"], item["count"]) for item in document["metrics"]
-    ]
-    rows += [(name, "undefined", reason, "") for name, reason in document["undefined"].items()]
-    emit(document, as_json=as_json, lines=table("", ("metric", "value", "unit", "count"), rows))
+    say = listen()
+    root = repository()
+    settings = Settings.load(root)
+    steps = []
+    with exclusive(settings):
+        for stage in dvc.stages(root, target):
+            again = force and stage.name == target
+            done = reproduce_stage(stage, root, settings, force=again, say=say)
+            steps.append({"stage": done.stage, "outcome": done.outcome})
+            say(f"{done.stage}: {done.outcome}")
+    return steps
 
 
 def summary(result: dict[str, Any]) -> list[str]:

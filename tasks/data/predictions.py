@@ -7,11 +7,12 @@ that covers half the images can score better than one that covers all.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.data.commit import commit_file
+from tasks.data.line_files import header_values, read_lines
 from tasks.data.records import DetectionRecord, ImagePrediction, ImageRecord
 from tasks.data.rle import run_lengths
 from tasks.data.strict_json import JsonValue, parse_json
@@ -85,7 +86,7 @@ def read_predictions(
         DataError: With line and image, if a line is malformed, a number is not finite, an image is unknown,
             repeated or absent, a mask does not have the size of its image, or a category is unknown.
     """
-    lines = _lines(path)
+    lines = read_lines(path, hint=_AGAIN)
     header = _read_header(path, lines[0])
     _check_origin(path, header, dataset_sha256=dataset_sha256, split=split, model_sha256=model_sha256)
     expected, known = {record.image_id: record for record in records}, frozenset(categories)
@@ -111,28 +112,11 @@ def read_header(path: Path) -> PredictionsHeader:
     Raises:
         DataError: If the file or its header cannot be read.
     """
-    return _read_header(path, _lines(path)[0])
-
-
-def _lines(path: Path) -> list[bytes]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _invalid(str(path), f"cannot be read: {error.strerror}.") from error
-    if not content.endswith(b"\n"):
-        raise _invalid(str(path), "is empty or was cut off: the last line does not end.")
-    return content[:-1].split(b"\n")
+    return _read_header(path, read_lines(path, hint=_AGAIN)[0])
 
 
 def _read_header(path: Path, line: bytes) -> PredictionsHeader:
-    where = f"{path} line 1"
-    value = parse_json(line, source=where)
-    if not isinstance(value, dict) or value.get("schema") != PREDICTIONS_SCHEMA:
-        raise _invalid(where, f"must be a header with schema {PREDICTIONS_SCHEMA!r}.")
-    types = {field.name: field.type for field in fields(PredictionsHeader)}
-    values = {name: item for name, item in value.items() if name != "schema"}
-    if values.keys() != types.keys() or any(type(values[name]) is not types[name] for name in types):
-        raise _invalid(where, f"the header must have {types.keys()} of their types, got {values}.")
+    values = header_values(line, PredictionsHeader, schema=PREDICTIONS_SCHEMA, path=path, hint=_AGAIN)
     return PredictionsHeader(**values)
 
 

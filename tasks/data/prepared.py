@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.data.line_files import read_lines
 from tasks.data.records import ImageRecord
 from tasks.data.strict_json import parse_json, read_json
 from tasks.errors import DataError
@@ -57,14 +58,8 @@ def read_records(path: Path) -> list[ImageRecord]:
     Raises:
         DataError: With file and line, if the file is empty, cut off, malformed or names an image twice.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}.", obj=str(path), hint=_AGAIN) from error
-    if not content.endswith(b"\n"):
-        raise DataError("is empty or was cut off: the last line does not end.", obj=str(path), hint=_AGAIN)
     records, seen = [], set()
-    for number, line in enumerate(content[:-1].split(b"\n"), start=1):
+    for number, line in enumerate(read_lines(path, hint=_AGAIN), start=1):
         where = f"{path} line {number}"
         try:
             record = ImageRecord.from_json(parse_json(line, source=where))

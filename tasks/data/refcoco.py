@@ -62,14 +62,14 @@ def read_references(
             reference = _reference(row)
             where = f"{references} ref_id {reference['ref_id']}"
             image = tables.image(reference["image_id"])
-            regions = tables.regions(_ids(reference["ann_id"]), image)
+            spoken_of = tables.spoken_of(_ids(reference["ann_id"]), image)
             for sentence in reference["sentences"]:
                 key = reference["ref_id"], sentence["sent_id"]
                 if key in seen:
                     raise ValueError(f"sent_id {key[1]} appears a second time.")
                 seen.add(key)
                 records.append(
-                    _record(len(records) + 1, reference, sentence["sent"], image, regions, source=source)
+                    _record(len(records) + 1, reference, sentence["sent"], image, source=source, **spoken_of)
                 )
         except ValueError as error:
             raise _invalid(where, str(error)) from error
@@ -81,9 +81,10 @@ def _record(
     reference: _Row,
     expression: str,
     image: _Row,
-    regions: tuple[ReferredRegion, ...],
     *,
     source: str,
+    regions: tuple[ReferredRegion, ...],
+    distractors: int | None,
 ) -> ReferringRecord:
     return ReferringRecord(
         expression_id=number,
@@ -96,6 +97,7 @@ def _record(
         height=image["height"],
         width=image["width"],
         regions=regions,
+        distractors=distractors,
     )
 
 
@@ -148,6 +150,8 @@ class _Tables:
 
     images: Mapping[int, _Row]
     annotations: Mapping[int, _Row]
+    on_image: Mapping[object, list[_Row]]
+    """Annotations by their image."""
     read_before: dict[int, ReferredRegion]
     masks: bool
 
@@ -166,7 +170,11 @@ class _Tables:
                 if row["id"] in tables[name]:
                     raise _invalid(str(path), f"id {row['id']} appears twice in {name!r}.")
                 tables[name][row["id"]] = row
-        return cls(**tables, read_before={}, masks=masks)
+        on_image: dict[object, list[_Row]] = {}
+        for row in tables["annotations"].values():
+            if type(row.get("image_id")) is int:
+                on_image.setdefault(row["image_id"], []).append(row)
+        return cls(**tables, on_image=on_image, read_before={}, masks=masks)
 
     def image(self, image_id: int) -> _Row:
         """Return a checked image. Raises ValueError."""
@@ -174,8 +182,11 @@ class _Tables:
             raise ValueError(f"image {image_id} is not in the instances.")
         return check_types(self.images[image_id], f"image {image_id}", file_name=str, height=int, width=int)
 
-    def regions(self, ids: tuple[int, ...], image: _Row) -> tuple[ReferredRegion, ...]:
-        """Return the regions of a reference. Raises ValueError."""
+    def spoken_of(self, ids: tuple[int, ...], image: _Row) -> _Row:
+        """Return the fields of a record about the regions of a reference. Raises ValueError."""
+        return {"regions": self._regions(ids, image), "distractors": self._distractors(ids, image)}
+
+    def _regions(self, ids: tuple[int, ...], image: _Row) -> tuple[ReferredRegion, ...]:
         if unknown := [number for number in ids if number not in self.annotations]:
             raise ValueError(f"annotation {unknown[0]} is not in the instances.")
         for number in ids:
@@ -188,6 +199,17 @@ class _Tables:
         if ids and not kept:
             raise ValueError(f"annotations {list(ids)} are crowds; no region is left.")
         return tuple(self._region(number, image) for number in kept)
+
+    def _distractors(self, ids: tuple[int, ...], image: _Row) -> int | None:
+        """Count what is of the category of what is meant, but not meant; crowds are not counted.
+
+        None if nothing is meant, or a category is not told.
+        """
+        meant = [self.annotations[number].get("category_id") for number in ids]
+        if not meant or any(type(category) is not int for category in meant):
+            return None
+        others = (row for row in self.on_image[image["id"]] if row["id"] not in ids)
+        return sum(row.get("category_id") in meant and not row.get("iscrowd", 0) for row in others)
 
     def _region(self, number: int, image: _Row) -> ReferredRegion:
         if number not in self.read_before:

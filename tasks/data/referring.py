@@ -54,6 +54,8 @@ class ReferringRecord:
     """Of the original image, in pixels."""
     regions: tuple[ReferredRegion, ...]
     """Empty where the image has no such thing."""
+    distractors: int | None = None
+    """Other objects of the same category in the image; None where the source does not tell."""
 
     def __post_init__(self) -> None:
         """Refuse texts, names and sizes that no later code should meet. Raises ValueError."""
@@ -68,6 +70,8 @@ class ReferringRecord:
             raise ValueError(f"file must stay inside the dataset, got {self.file!r}.")
         if self.height < 1 or self.width < 1:
             raise ValueError(f"image size must be positive, got {self.width}x{self.height}.")
+        if self.distractors is not None and self.distractors < 0:
+            raise ValueError(f"distractors must be at least 0, got {self.distractors}.")
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "ReferringRecord":
@@ -75,8 +79,8 @@ class ReferringRecord:
         return cls(**{**value, "regions": tuple(_region_from_json(item) for item in value["regions"])})
 
     def to_json(self) -> dict[str, Any]:
-        """Write one line of a prepared file; a region without a mask has no key ``mask``."""
-        return {
+        """Write one line of a prepared file; what is not known has no key."""
+        value: dict[str, Any] = {
             "expression_id": self.expression_id,
             "object_key": self.object_key,
             "source": self.source,
@@ -88,6 +92,7 @@ class ReferringRecord:
             "width": self.width,
             "regions": [_region_to_json(region) for region in self.regions],
         }
+        return value if self.distractors is None else value | {"distractors": self.distractors}
 
 
 def _region_from_json(value: dict[str, Any]) -> ReferredRegion:

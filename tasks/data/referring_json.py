@@ -121,6 +121,7 @@ def _entry(
 ) -> ReferringRecord:
     check_types(row, "a reference", ref_id=int, image_id=int, sent=str, split=str, no_target=bool)
     check_types(row, "a reference", bbox=(list, type(None)), ann_id=(int, type(None)))
+    check_types(row, "a reference", distractors=(str, type(None)))
     image = images.get(row["image_id"])
     if image is None:
         raise ValueError(f"image {row['image_id']} is not among the images.")
@@ -143,7 +144,17 @@ def _entry(
         height=height,
         width=width,
         regions=regions,
+        distractors=_distractors(row.get("distractors")),
     )
+
+
+def _distractors(written: str | None) -> int | None:
+    """Read the count, which the authors write as text."""
+    if written is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,6}", written):
+        raise ValueError(f"distractors must be digits, got {written[:40]!r}.")
+    return int(written)
 
 
 def _invalid(where: str, message: str) -> DataError:

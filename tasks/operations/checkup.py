@@ -42,6 +42,7 @@ def check_up(repository: Path) -> list[Finding]:
         "disk": (_disk, "Free some space."),
         "dataset": (_dataset, "Run `groundwork data pull` or `groundwork data add FOLDER`."),
         "ledger": (_ledger, "Restore the ledger from a copy."),
+        "override": (_override, "Restore the ledger from a copy."),
         "tracking": (_tracking, "Start the server, or unset MLFLOW_TRACKING_URI."),
     }
     for backend in ("reference", "cpu", "torch", "triton"):
@@ -135,6 +136,12 @@ def _ledger(repository: Path) -> str:
         return "no champion yet"
     open_bundles(settings).fetch(champion.bundle_id)
     return f"champion {champion.bundle_id} by entry {champion.sequence}, every byte verified"
+
+
+def _override(repository: Path) -> str:
+    from tasks.operations.watching import refuse_ended_override
+
+    return refuse_ended_override(Settings.load(repository))
 
 
 def _tracking(repository: Path) -> str:

@@ -1,9 +1,8 @@
 """Bring the evidence before the gate and keep the decision as a file."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ from tasks.data.strict_json import read_json
 from tasks.errors import IntegrityError, UnavailableError
 from tasks.operations import layout
 from tasks.operations.candidate import Candidate, assemble_candidate
+from tasks.operations.circumstances import decision_file, look_up, override_sentence, today
 from tasks.operations.evaluating import evaluate_model
 from tasks.services import dvc
 from tasks.services.bundles import open_bundles
 from tasks.services.champion import Champion, standing_champion
 from tasks.services.ledger import open_ledger
-from tasks.services.ledger_entry import Entry
+from tasks.services.ledger_entry import Entry, override_behind
 from tasks.services.settings import Settings
 
 DECISION_SCHEMA = "groundwork.decision/1"
@@ -44,6 +44,8 @@ class Judgement:
     """What the candidate was compared with."""
     in_force: bool
     """Whether the candidate is the champion already."""
+    override: Entry | None = None
+    """By which the candidate is champion although the gate did not promote it."""
 
     @property
     def verdict(self) -> str:
@@ -55,35 +57,66 @@ class Judgement:
         """Return the reasons as the gate gave them."""
         return list(self.decision["reasons"])
 
+    @property
+    def standing(self) -> str:
+        """Return the verdict, or ``override`` while one holds that made the candidate champion."""
+        holds = self.override is not None and not self.override.is_over(today())
+        return "override" if holds else self.verdict
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return what a reader must know beside the reasons."""
+        override = [] if self.override is None else [f"It is champion {override_sentence(self.override)}."]
+        return [*override, *self.decision.get("remarks", ())]
+
 
 def judge_candidate(
     repository: Path,
     settings: Settings,
     *,
     first: bool = False,
+    promoting: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Judgement:
     """Judge the current candidate against the champion in force.
 
-    A champion that was measured on other data or by another definition is measured again first.
+    A champion that was measured on other data or by another definition is measured again first. The look at
+    the split is counted, once per model.
+
+    Args:
+        repository: Root of the project.
+        settings: Where things are kept.
+        first: Allow a promotion although there is no champion.
+        promoting: Whether the decision is going to be applied; only then a sealed split is looked at.
+        say: Told what is going on.
 
     Raises:
+        GateRejected: If the split is sealed and this is no promotion.
         UnavailableError: If the champion or a part of the candidate cannot be read; a champion that is gone
             is never "no champion".
         IntegrityError: If something was damaged.
     """
     candidate = assemble_candidate(repository, settings)
     policy = load_file(repository / layout.GATE, Policy)
-    champion = standing_champion(layout.MODEL_NAME, open_ledger(settings), open_bundles(settings))
+    ledger = open_ledger(settings)
+    champion = standing_champion(layout.MODEL_NAME, ledger, open_bundles(settings))
     if champion is not None and champion.entry.bundle_id == candidate.bundle_id:
         return _standing(candidate, champion, settings)
+    known = look_up(candidate, policy, ledger, settings, promoting=promoting)
     theirs = None if champion is None else _evaluation_of(champion, candidate, repository, settings, say)
     mine = read_evidence(candidate.folder / "evaluation", candidate.bundle_id, None)
     other = None
     if champion is not None and theirs is not None:
         other = read_evidence(theirs, champion.entry.bundle_id, champion.entry.sequence)
-    withdrawn = _withdrawal(candidate.model_sha256, open_ledger(settings).history(layout.MODEL_NAME))
-    decision = decide(mine, other, policy, first=first, withdrawn=withdrawn)
+    decision = decide(
+        mine,
+        other,
+        policy,
+        first=first,
+        withdrawn=known.withdrawn,
+        uses=known.uses,
+        remarks=known.remarks,
+    )
     path, outcome = _keep(decision, settings)
     return Judgement(
         decision=read_json(path),
@@ -94,23 +127,6 @@ def judge_candidate(
         champion_evaluation=theirs,
         in_force=False,
     )
-
-
-def _withdrawal(model_sha256: str, history: Sequence[Entry]) -> str | None:
-    """Say who took a model out of service and why, if the last word about it was a rollback.
-
-    Without this the next run would judge the same evidence again and undo what a person decided.
-    """
-    word = None
-    for before, entry in pairwise(history):
-        if entry.model_sha256 == model_sha256:
-            word = None
-        elif entry.kind == "rollback" and before.model_sha256 == model_sha256:
-            word = (
-                f"taken out of service by {entry.who} in entry {entry.sequence}, because: {entry.why}. "
-                f"To restore it: `groundwork rollback --to {before.sequence} --why ...`."
-            )
-    return word
 
 
 def require_current(repository: Path) -> None:
@@ -169,8 +185,9 @@ def _evaluation_of(
 def _standing(candidate: Candidate, champion: Champion, settings: Settings) -> Judgement:
     """Return the decision that made this very bundle champion."""
     history = open_ledger(settings).history(layout.MODEL_NAME)
-    decision_id = history[champion.entry.origin - 1].decision_id
-    path = _decision_file(decision_id, settings)
+    origin = history[champion.entry.origin - 1]
+    decision_id = origin.overrules or origin.decision_id
+    path = decision_file(decision_id, settings)
     if not path.exists():
         raise UnavailableError(
             f"decision {decision_id} that made it champion is missing.",
@@ -193,12 +210,13 @@ def _standing(candidate: Candidate, champion: Champion, settings: Settings) -> J
         champion_sequence=champion.entry.sequence,
         champion_evaluation=theirs,
         in_force=True,
+        override=override_behind(history),
     )
 
 
 def _keep(decision: Decision, settings: Settings) -> tuple[Path, str]:
     """Write a decision once; the same inputs have given the same decision before."""
-    path = _decision_file(decision.decision_id, settings)
+    path = decision_file(decision.decision_id, settings)
     content = (json.dumps(decision.to_json(), indent=1, allow_nan=False) + "\n").encode()
     if path.exists() and path.read_bytes() == content:
         verify_directory(path.parent, schema=DECISION_SCHEMA)
@@ -209,10 +227,6 @@ def _keep(decision: Decision, settings: Settings) -> tuple[Path, str]:
 
 def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-
-
-def _decision_file(decision_id: str, settings: Settings) -> Path:
-    return settings.home / "decisions" / decision_id / "decision.json"
 
 
 def dataset_name(repository: Path) -> str:

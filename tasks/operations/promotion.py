@@ -4,15 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tasks.data.strict_json import read_json
 from tasks.errors import GroundworkError
 from tasks.operations import layout
+from tasks.operations.circumstances import decision_file, override_sentence
 from tasks.operations.judging import Judgement, judge_candidate
 from tasks.operations.recording import Recorded, record_candidate
 from tasks.services import champion, registry, tracking
 from tasks.services.bundles import open_bundles
 from tasks.services.git import identity
-from tasks.services.ledger import open_ledger
+from tasks.services.ledger import Ledger, open_ledger
 from tasks.services.ledger_entry import Entry, Proposal
+from tasks.services.model_card import write_card
 from tasks.services.settings import Settings
 
 
@@ -30,16 +33,42 @@ def apply_decision(
         IntegrityError: If the ledger lost entries that the registry has seen.
     """
     ledger = open_ledger(settings)
-    tracker = tracking.connect(settings)
-    registry.reconcile(tracker, layout.MODEL_NAME, ledger.champion)  # a lost ledger stops here
+    refuse_lost_ledger(ledger, settings)
     outcome = "kept"
     if judgement.in_force:
+        follow(ledger, settings)
         outcome = "reused"
     elif judgement.verdict == "promote":
-        ledger.append(_proposal(judgement, recorded, repository, settings), judgement.champion_sequence)
-        registry.reconcile(tracker, layout.MODEL_NAME, ledger.champion)
+        ledger.append(proposal_of(judgement, recorded, repository, settings), judgement.champion_sequence)
+        follow(ledger, settings)
         outcome = "promoted"
     return describe(ledger.champion(layout.MODEL_NAME), outcome)
+
+
+def refuse_lost_ledger(ledger: Ledger, settings: Settings) -> None:
+    """Stop before a change if the registry has seen more than the ledger holds.
+
+    Raises:
+        IntegrityError: With both entries.
+        UnavailableError: If the registry cannot be read.
+    """
+    registry.reconcile(tracking.connect(settings), layout.MODEL_NAME, ledger.champion)
+
+
+def follow(ledger: Ledger, settings: Settings) -> None:
+    """Let alias and card in the registry say what the ledger says; a kill before is made good here.
+
+    Raises:
+        UnavailableError: If the registry cannot be reached.
+    """
+    tracker = tracking.connect(settings)
+    entry = registry.reconcile(tracker, layout.MODEL_NAME, ledger.champion)
+    if entry is None:
+        return
+    origin = ledger.history(layout.MODEL_NAME)[entry.origin - 1]
+    path = decision_file(origin.overrules or origin.decision_id, settings)
+    verdict = str(read_json(path)["verdict"]) if path.exists() else "something that is not kept here"
+    write_card(tracker, origin, registry.require_version(tracker, entry), verdict=verdict)
 
 
 def describe(entry: Entry | None, outcome: str) -> dict[str, Any]:
@@ -53,7 +82,7 @@ def describe(entry: Entry | None, outcome: str) -> dict[str, Any]:
         "version": entry.mlflow_version,
         "bundle_id": entry.bundle_id,
         "summary": f"{entry.model} version {entry.mlflow_version} (bundle {entry.bundle_id}, "
-        f"entry {entry.sequence}, {entry.kind} by {entry.who} at {entry.when})",
+        f"entry {entry.sequence}, {entry.kind} by {entry.who} at {entry.when}{_until(entry)})",
     }
 
 
@@ -66,11 +95,15 @@ def promote_candidate(
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Judge the current candidate and apply the decision, or say what would happen."""
-    judgement = judge_candidate(repository, settings, first=first, say=say)
-    answer = {"verdict": judgement.verdict, "reasons": judgement.reasons,
+    judgement = judge_candidate(repository, settings, first=first, promoting=not dry_run, say=say)
+    answer = {"verdict": judgement.standing, "reasons": judgement.reasons, "remarks": judgement.remarks,
               "decision_id": judgement.decision["decision_id"]}  # fmt: skip
     if judgement.in_force:
+        if not dry_run:
+            follow(open_ledger(settings), settings)  # what a kill after the ledger's line left undone
         summary = f"bundle {judgement.candidate.bundle_id} is champion already"
+        if judgement.override is not None:
+            summary += f" {override_sentence(judgement.override)}"
         return {**answer, "outcome": "reused", "summary": summary}
     if dry_run:
         would = "would" if judgement.verdict == "promote" else "would not"
@@ -109,7 +142,12 @@ def roll_back(
     return answer | {"summary": f"{summary}\n{answer['warning']}" if "warning" in answer else summary}
 
 
-def _proposal(judgement: Judgement, recorded: Recorded, repository: Path, settings: Settings) -> Proposal:
+def _until(entry: Entry) -> str:
+    return "" if entry.until is None else f" until {entry.until}"
+
+
+def proposal_of(judgement: Judgement, recorded: Recorded, repository: Path, settings: Settings) -> Proposal:
+    """Propose the candidate as the gate decided."""
     return Proposal(
         kind="promote",
         model=layout.MODEL_NAME,
@@ -121,4 +159,5 @@ def _proposal(judgement: Judgement, recorded: Recorded, repository: Path, settin
         metrics=judgement.candidate.values,
         who=identity(repository) or settings.who,
         why=f"gate: {judgement.reasons[-1]}",
+        policy_sha256=judgement.decision["policy_sha256"],
     )

@@ -1,16 +1,18 @@
 """Render the page of a candidate and put it beside its run."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.data.commit import commit_file, hash_file, verify_directory
 from tasks.errors import IntegrityError
 from tasks.operations import layout
+from tasks.operations.circumstances import today
 from tasks.operations.judging import Judgement, judge_candidate
 from tasks.operations.recording import Recorded, flatten, record_candidate
 from tasks.report.page import PAGE, REPORT_SCHEMA, render_report
-from tasks.report.sources import ReportInputs
+from tasks.report.sources import Override, ReportInputs
 from tasks.services import runs, tracking
 from tasks.services.settings import Settings
 
@@ -29,7 +31,8 @@ def report_judgement(
     """
     folder = repository / layout.REPORTS / judgement.decision["decision_id"]
     attached = settings.home / "records" / f"{recorded.run_id}-{folder.name}.attached"
-    if not again and _is_current(folder, judgement.path):
+    override = _override(judgement)
+    if not again and _is_current(folder, judgement.path, override):
         if not attached.exists():
             _attach(folder, recorded, settings, attached)
         return folder / PAGE, "reused"
@@ -50,6 +53,7 @@ def report_judgement(
             "MLflow run": recorded.url,
             **flatten(judgement.candidate.lineage),
         },
+        override=override,
         made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     page = render_report(inputs, folder)
@@ -75,10 +79,26 @@ def report_candidate(
     return report_judgement(judgement, recorded, repository, settings, again=True)[0]
 
 
-def _is_current(folder: Path, decision: Path) -> bool:
-    """Say whether a whole page of this very decision is there."""
+def _override(judgement: Judgement) -> Override | None:
+    entry = judgement.override
+    if entry is None or entry.until is None:
+        return None
+    return Override(
+        who=entry.who,
+        when=entry.when,
+        why=entry.why,
+        until=entry.until,
+        sequence=entry.sequence,
+        is_over=entry.is_over(today()),
+    )
+
+
+def _is_current(folder: Path, decision: Path, override: Override | None) -> bool:
+    """Say whether a whole page of this very decision, and of this override, is there."""
     try:
         manifest = verify_directory(folder, schema=REPORT_SCHEMA)
     except IntegrityError:
         return False
-    return bool(manifest.provenance.get("hashes", {}).get("decision") == hash_file(decision))
+    made_from = manifest.provenance
+    same = made_from.get("override") == (None if override is None else asdict(override))
+    return same and bool(made_from.get("hashes", {}).get("decision") == hash_file(decision))

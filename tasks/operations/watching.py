@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tasks.data.strict_json import read_json
+from tasks.errors import GateRejected
 from tasks.operations import layout
+from tasks.operations.circumstances import override_sentence, today
 from tasks.operations.evaluating import evaluate_into, locate_model
 from tasks.services.bundles import open_bundles
-from tasks.services.champion import standing_champion
+from tasks.services.champion import Champion, standing_champion
 from tasks.services.ledger import open_ledger
+from tasks.services.ledger_entry import override_behind
 from tasks.services.settings import Settings
 
 TOLERANCE = 0.005
@@ -26,11 +29,38 @@ def watch_champion(
         ``verdict`` ``steady``, ``drift`` or ``none``, and the metrics that moved.
 
     Raises:
+        GateRejected: If the champion stands by an override whose last day is over; said after the measuring.
         UnavailableError: If the champion or the data cannot be read.
     """
     champion = standing_champion(layout.MODEL_NAME, open_ledger(settings), open_bundles(settings))
     if champion is None:
         return {"verdict": "none", "summary": "there is no champion to watch: run `groundwork run --first`"}
+    found = _compare(champion, repository, settings)
+    say(found["summary"])
+    refuse_ended_override(settings)
+    return found
+
+
+def refuse_ended_override(settings: Settings) -> str:
+    """Refuse a champion whose override is over, and say by what the champion stands otherwise.
+
+    Raises:
+        GateRejected: With who, when and why.
+    """
+    entry = override_behind(open_ledger(settings).history(layout.MODEL_NAME))
+    if entry is None:
+        return "none: no champion stands by an override"
+    if entry.is_over(today()):
+        raise GateRejected(
+            f"it stands {override_sentence(entry)}.",
+            obj=f"champion {entry.bundle_id}",
+            hint="Promote what the gate accepts, renew it: `groundwork promote --override --why ... "
+            "--until ...`, or go back: `groundwork rollback --why ...`.",
+        )
+    return f"champion {entry.bundle_id} stands {override_sentence(entry)}"
+
+
+def _compare(champion: Champion, repository: Path, settings: Settings) -> dict[str, Any]:
     before = read_json(champion.bundle / "evaluation" / "metrics.json")
     with tempfile.TemporaryDirectory(prefix="groundwork-watch-") as folder:
         after = read_json(
@@ -48,7 +78,6 @@ def watch_champion(
     verdict = "drift" if moved else "steady"
     what = f"{len(moved)} metrics moved: {', '.join(moved)}" if moved else f"{len(then)} metrics as they were"
     summary = f"champion {champion.entry.bundle_id}: {verdict}, {what}"
-    say(summary)
     return {"verdict": verdict, "moved": moved, "summary": summary}
 
 

@@ -29,6 +29,8 @@ class Line:
     """Index into the page's colours."""
     dashed: bool = False
     thin: bool = False
+    dots: tuple[Point, ...] = ()
+    """Places to point out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,11 @@ def draw_lines(chart: LineChart) -> Markup:
         for run in _finite_runs(line.points):
             corners = " ".join(f"{plot.x(x):.1f},{plot.y(y):.1f}" for x, y in run)
             body.append(f'<polyline class="{kind}" points="{corners}"/>')
+    for line in chart.lines:
+        for x, y in line.dots:
+            body.append(
+                f'<circle class="bar tone-{line.tone}" cx="{plot.x(x):.1f}" cy="{plot.y(y):.1f}" r="4.5"/>'
+            )
     return _svg(chart.title, chart.size, "".join(body) + "</g>")
 
 

@@ -5,46 +5,20 @@ hold the same numbers and pictures for spreadsheets and trackers. All are render
 files give equal bytes.
 """
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from tasks.data.commit import commit_directory
 from tasks.report import figures, gallery, lineage, tables, verdict, wording
-from tasks.report.charts import BarChart, LineChart, draw_bars, draw_interval, draw_lines
+from tasks.report.charts import BarChart, LineChart
 from tasks.report.pictures import draw_png
+from tasks.report.rendering import draw_change, draw_chart, metrics_csv, render_page
 from tasks.report.sources import ReportInputs, Sources, read_sources
 
 REPORT_SCHEMA = "groundwork.report/1"
 PAGE = "report.html"
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LegendEntry:
-    """One curve's name beside its colour."""
-
-    name: str
-    tone: int
-    dashed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrawnChart:
-    """A chart as the page shows it."""
-
-    slug: str
-    title: str
-    note: str
-    legend: tuple[LegendEntry, ...]
-    drawing: Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +64,20 @@ def render_report(inputs: ReportInputs, out: Path) -> Path:
 
     def write(folder: Path) -> None:
         (folder / PAGE).write_text(_html(page), encoding="utf-8")
-        (folder / "metrics.csv").write_text(_metrics_csv(page["metric_groups"]), encoding="utf-8")
+        table = metrics_csv(page["metric_groups"], other="champion")
+        (folder / "metrics.csv").write_text(table, encoding="utf-8")
         gallery.paint_cards([cards[image_id] for image_id in worst]).save(folder / "worst.png")
         (folder / "charts").mkdir()
         for chart in charts.every:
             draw_png(chart, folder / "charts" / f"{chart.slug}.png")
 
-    commit_directory(out, write, schema=REPORT_SCHEMA, provenance={"hashes": sources.hashes})
+    commit_directory(out, write, schema=REPORT_SCHEMA, provenance=_provenance(inputs, sources))
     return out / PAGE
+
+
+def _provenance(inputs: ReportInputs, sources: Sources) -> dict[str, Any]:
+    override = None if inputs.override is None else asdict(inputs.override)
+    return {"hashes": sources.hashes, "override": override}
 
 
 def _charts(sources: Sources) -> Charts:
@@ -125,7 +105,8 @@ def _page(inputs: ReportInputs, sources: Sources, charts: Charts) -> dict[str, A
     """Collect what the template shows; the template itself computes nothing."""
     decision, metrics = sources.decision, sources.metrics
     groups = tables.metric_groups(sources)
-    judged = verdict.read_verdict(decision, in_force=inputs.in_force)
+    judged = verdict.read_verdict(decision, in_force=inputs.in_force, override=inputs.override)
+    floors, hidden = tables.worst_first(tables.floor_rows(decision))
     return {
         "model": inputs.model,
         "version": inputs.version,
@@ -136,68 +117,18 @@ def _page(inputs: ReportInputs, sources: Sources, charts: Charts) -> dict[str, A
         "metric_groups": groups,
         "reach": tables.reach(groups),
         "undefined": list(metrics["undefined"].items()),
-        "floors": tables.floor_rows(decision),
+        "floors": floors,
+        "hidden_floors": hidden,
+        "not_judged": tables.not_judged_lines(decision),
         "comparisons": tables.comparison_rows(decision),
-        "curves": [_draw(chart) for chart in charts.curves],
-        "sizes": [_draw(chart) for chart in charts.sizes],
-        "training": [_draw(chart) for chart in charts.training],
+        "curves": [draw_chart(chart) for chart in charts.curves],
+        "sizes": [draw_chart(chart) for chart in charts.sizes],
+        "training": [draw_chart(chart) for chart in charts.training],
         "lineage": lineage.lineage_rows(inputs.lineage, sources.hashes),
         **wording.page_words(inputs, sources),
     }
 
 
-def _draw(chart: LineChart | BarChart) -> DrawnChart:
-    if isinstance(chart, BarChart):
-        legend = tuple(LegendEntry(name=name, tone=tone, dashed=False) for name, tone in chart.legend)
-        drawing = draw_bars(chart)
-    else:
-        shown = [line for line in chart.lines if not line.thin]
-        legend = tuple(LegendEntry(name=line.name, tone=line.tone, dashed=line.dashed) for line in shown)
-        legend = legend if len(legend) > 1 else ()
-        drawing = draw_lines(chart)
-    return DrawnChart(slug=chart.slug, title=chart.title, note=chart.note, legend=legend, drawing=drawing)
-
-
-def _draw_change(change: tables.Change, reach: float) -> Markup:
-    if change.interval is None:
-        return Markup()
-    return draw_interval(
-        change.interval, value=change.value, margin=change.margin, reach=reach, tone=change.tone
-    )
-
-
 def _html(page: dict[str, Any]) -> str:
-    environment = Environment(
-        loader=PackageLoader("tasks.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": tables.number,
-        "signed": tables.signed,
-        "interval": tables.interval_text,
-        "whole": tables.whole,
-        "drawn": _draw_change,
-        "is_hash": lineage.is_hash,
-    }
-    style = files("tasks.report").joinpath("templates/report.css").read_text(encoding="utf-8")
-    return environment.get_template("report.html.j2").render(page=page, style=Markup(style))
-
-
-def _metrics_csv(groups: Sequence[tables.MetricGroup]) -> str:
-    """Write the metric table; a cell that a spreadsheet would run as a formula gets a leading quote."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["metric", "value", "low", "high", "champion", "difference", "lower", "upper", "count"])
-    for row in [row for group in groups for row in group.rows]:
-        change = row.change
-        cells = [row.name, row.value, *(row.interval or (None, None)), row.champion]
-        cells += [None] * 3 if change is None else [change.value, *(change.interval or (None, None))]
-        writer.writerow([_cell(value) for value in [*cells, row.count]])
-    return stream.getvalue()
-
-
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
+    filters: dict[str, Callable[..., Any]] = {"drawn": draw_change, "is_hash": lineage.is_hash}
+    return render_page("report.html.j2", page, filters=filters)

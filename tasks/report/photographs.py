@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from tasks.data.images import read_rgb
 from tasks.data.records import ImageRecord
 from tasks.errors import UnavailableError
 from tasks.report.outlines import Ring
+
+View = tuple[int, int, int, int]
+"""Left, top, width and height of a part of an image, in pixels."""
 
 _LONGEST_SIDE = 384  # pixels: sharp in a card, soft but readable when opened
 _QUALITY = 78
@@ -40,16 +44,50 @@ def load_photograph(dataset: Path, record: ImageRecord) -> Photograph:
         UnavailableError: If the file is absent.
         DataError: If it is no image of the record's size.
     """
+    picture = _decode(dataset, record)
+    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
+    gain = _gain(picture)
+    return Photograph(picture=_brightened(picture, gain), gain=gain)
+
+
+def crop_photographs(
+    dataset: Path, record: ImageRecord, views: Sequence[View], *, longest_side: int
+) -> list[Photograph]:
+    """Decode one image of the dataset once and cut parts out of it, all brightened alike.
+
+    Args:
+        dataset: Directory that the record's file is relative to.
+        record: Of the image.
+        views: Parts in whole pixels, inside the image.
+        longest_side: Larger parts are reduced to it; pixels.
+
+    Raises:
+        UnavailableError: If the file is absent.
+        DataError: If it is no image of the record's size.
+    """
+    whole = _decode(dataset, record)
+    gain, parts = _gain(whole), []
+    for left, top, width, height in views:
+        part = whole.crop((left, top, left + width, top + height))
+        part.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+        parts.append(Photograph(picture=_brightened(part, gain), gain=gain))
+    return parts
+
+
+def _decode(dataset: Path, record: ImageRecord) -> Image.Image:
     path = dataset / record.file
     if not path.is_file():
         raise UnavailableError("is missing.", obj=str(path), hint="Run `groundwork data pull`.")
-    picture = Image.fromarray(read_rgb(path, height=record.height, width=record.width))
-    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return Image.fromarray(read_rgb(path, height=record.height, width=record.width))
+
+
+def _gain(picture: Image.Image) -> float:
     bright = float(np.percentile(np.asarray(picture.convert("L")), 99.5))
-    gain = 1.0 if bright >= _DIM else min(12.0, 190.0 / max(bright, 1.0))
-    if gain > 1.0:
-        picture = picture.point(lambda value: min(255, round(value * gain)))
-    return Photograph(picture=picture, gain=gain)
+    return 1.0 if bright >= _DIM else min(12.0, 190.0 / max(bright, 1.0))
+
+
+def _brightened(picture: Image.Image, gain: float) -> Image.Image:
+    return picture.point(lambda value: min(255, round(value * gain))) if gain > 1.0 else picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,22 @@ EVALUATION_SCHEMA = "groundwork.evaluation/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """What the ledger says of a champion that the gate did not promote."""
+
+    who: str
+    when: str
+    """UTC in ISO 8601."""
+    why: str
+    until: str
+    """Last day on which it holds, as ``2026-12-31``."""
+    sequence: int
+    """Entry of the ledger."""
+    is_over: bool
+    """Whether that day had passed when the page was made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportInputs:
     """The files of one candidate, and what only the caller knows."""
 
@@ -52,6 +68,8 @@ class ReportInputs:
     """A date in words for the head of the page; None leaves the page without a clock."""
     in_force: bool = False
     """Whether the model is the champion already; the decision is then the one that made it champion."""
+    override: Override | None = None
+    """By which the model is champion although the gate did not promote it."""
     seed: int = 0
     """Decides which images are the random ones."""
     images: int = 24
@@ -118,7 +136,7 @@ def read_sources(inputs: ReportInputs) -> Sources:
         history=() if inputs.history is None else _read_history(inputs.history),
         records={record.image_id: record for record in records},
         predictions={prediction.image_id: prediction for prediction in predictions},
-        scores=_read_scores(inputs.evaluation),
+        scores=read_scores(inputs.evaluation),
         intervals=intervals,
         differences=differences,
         hashes={
@@ -165,7 +183,7 @@ def _read_history(path: Path) -> tuple[dict[str, Any], ...]:
     )
 
 
-def _read_scores(evaluation: Path) -> dict[int, ImageScore]:
+def read_scores(evaluation: Path) -> dict[int, ImageScore]:
     """Read what was matched at mask IoU 0.5, per image."""
     columns = ["image_id", "detection", "mask_region_id", "mask_iou", "mask_matched_50", "mask_ignored_50"]
     pairings: dict[int, list[Pairing]] = {}

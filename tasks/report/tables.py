@@ -26,6 +26,7 @@ _LABELS = {
     "detections_per_image": "Detections per image",
 }
 _GROUPS = (("mask.", "Masks"), ("box.", "Boxes"), ("", "Counts"))
+_MOST_ROWS = 40
 _TILES = ("mask.matched_iou", "mask.ap50", "mask.ap", "mask.recall50", "box.ap50")
 
 
@@ -78,6 +79,10 @@ class FloorRow:
     bound: str
     outcome: str
     tone: str
+    about: str = ""
+    """The category or the image that it is about; empty: all together."""
+    upper: str = ""
+    """Upper end of an interval, where that is held to the bound and not the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +158,37 @@ def floor_rows(decision: Mapping[str, Any]) -> list[FloorRow]:
                 bound=", ".join(bounds),
                 outcome="met" if passed else "not met",
                 tone="good" if passed else "bad",
+                about=_about(floor),
+                upper=f"at most {number(floor['upper'], digits)}" if "upper" in floor else "",
             )
         )
     return rows
+
+
+def worst_first(rows: Sequence[FloorRow]) -> tuple[list[FloorRow], int]:
+    """Put the bounds that are not met first, in the gate's order, and count what is too much for a page."""
+    ordered = sorted(rows, key=lambda row: row.tone == "good")
+    return ordered[:_MOST_ROWS], max(0, len(ordered) - _MOST_ROWS)
+
+
+def not_judged_lines(decision: Mapping[str, Any]) -> list[str]:
+    """Name the categories that a floor left out, per metric; none in a decision of an older release."""
+    lines: dict[tuple[str, int], list[str]] = {}
+    for item in decision.get("not_judged", ()):
+        key = (item["metric"], item["min_objects"])
+        lines.setdefault(key, []).append(f"{item['category']} ({item['objects']})")
+    return [
+        f"{full_label(metric)}, fewer than {least} regions: {', '.join(names)}."
+        for (metric, least), names in lines.items()
+    ]
+
+
+def _about(floor: Mapping[str, Any]) -> str:
+    if "image_id" in floor:
+        return f"image {floor['image_id']}"
+    if "category" not in floor:
+        return ""
+    return f"category {floor['category']}" + (f", {floor['objects']} regions" if "objects" in floor else "")
 
 
 def comparison_rows(decision: Mapping[str, Any]) -> list[ComparisonRow]:

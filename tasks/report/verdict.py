@@ -1,8 +1,10 @@
 """The gate's answer in words: a badge, one sentence, and all reasons as the gate gave them."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.report.sources import Override
 from tasks.report.tables import full_label
 
 _WORDS = {
@@ -10,6 +12,8 @@ _WORDS = {
     "reject": "Reject",
     "inconclusive": "Inconclusive",
     "champion": "Already champion",
+    "override": "Champion by override",
+    "ended": "Override is over",
 }
 
 
@@ -18,32 +22,47 @@ class Verdict:
     """What the head of the page says."""
 
     kind: str
-    """``promote``, ``reject``, ``inconclusive`` or ``champion``: classes of the page's style."""
+    """``promote``, ``reject``, ``inconclusive``, ``champion``, ``override`` or ``ended``; the style too."""
     word: str
     sentence: str
     reasons: tuple[str, ...]
     objections: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    """What a reader must know and no rule weighed."""
 
 
-def read_verdict(decision: dict[str, Any], *, in_force: bool) -> Verdict:
+def read_verdict(decision: dict[str, Any], *, in_force: bool, override: Override | None = None) -> Verdict:
     """Put a decision into words; nothing is judged here.
 
     Args:
         decision: Content of ``decision.json``.
         in_force: Whether the model is the champion already.
+        override: By which it is champion although the gate did not promote it.
 
     Raises:
         ValueError: If the verdict is not one the gate can give.
     """
     kind = "champion" if in_force else decision["verdict"]
+    if override is not None:
+        kind = "ended" if override.is_over else "override"
     if kind not in _WORDS:
         raise ValueError(f"verdict must be one of {sorted(_WORDS)}, got {kind!r}.")
     return Verdict(
         kind=kind,
         word=_WORDS[kind],
-        sentence=_sentence(kind, decision),
+        sentence=_sentence(kind, decision) if override is None else _overruled(override, decision),
         reasons=tuple(text for text in decision["reasons"] if text not in decision["objections"]),
         objections=tuple(decision["objections"]),
+        remarks=tuple(decision.get("remarks", ())),
+    )
+
+
+def _overruled(override: Override, decision: dict[str, Any]) -> str:
+    answer = "rejected it" if decision["verdict"] == "reject" else "left it open"
+    holds = f"ended on {override.until}" if override.is_over else f"holds until {override.until}"
+    return (
+        f"The gate {answer}. {override.who} made it champion all the same on {override.when[:10]}, in entry "
+        f"{override.sequence} of the ledger; this {holds}. The reason given: {override.why}"
     )
 
 
@@ -78,6 +97,8 @@ def _open(decision: dict[str, Any]) -> str:
     unsure = [
         _in_sentence(item["metric"]) for item in decision["comparisons"] if item["outcome"] == "inconclusive"
     ]
+    if not unsure and (decision.get("uses") or 0) > (decision.get("max_uses") or math.inf):
+        return "so many models were judged on these images that one wins by luck"
     if not unsure:
         return "there is nothing to compare with"
     return f"these images are too few to tell whether {' and '.join(unsure)} held up against the champion"

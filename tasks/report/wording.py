@@ -5,6 +5,8 @@ from typing import Any
 
 from tasks.report.sources import ReportInputs, Sources
 
+_METHODS = {"percentile": "Percentile", "bca": "Bias-corrected and accelerated (BCa)"}
+
 
 def page_words(inputs: ReportInputs, sources: Sources) -> dict[str, Any]:
     """Return every heading and lead that depends on the inputs, and the list of sections."""
@@ -30,7 +32,7 @@ def page_words(inputs: ReportInputs, sources: Sources) -> dict[str, Any]:
         "worst_title": f"The {shown} worst images" if shown < total else f"All {total} images, worst first",
         "random_title": f"{shown} random images" if shown < total else f"All {total} images, shuffled",
         "random_lead": f"Nobody chose them: drawn from {total} images with seed {inputs.seed}.",
-        "definitions": _definitions(metrics),
+        "definitions": _definitions(metrics, decision),
     }
 
 
@@ -63,13 +65,14 @@ def _metrics_lead(metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> st
     )
 
 
-def _definitions(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _definitions(metrics: Mapping[str, Any], decision: Mapping[str, Any]) -> list[tuple[str, str]]:
     definition = metrics["definition"]
     return [
         ("Metrics", "; ".join(definition["conventions"]) + "."),
         (
             "Intervals",
-            "Percentile bootstrap over images; of a difference, on the same resamples for both models.",
+            f"{_METHODS[decision.get('interval', 'percentile')]} bootstrap over images; of a difference, on "
+            "the same resamples for both models.",
         ),
         (
             "Per image",

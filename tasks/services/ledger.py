@@ -91,8 +91,8 @@ class Ledger:
 
         Args:
             model: Name of the model.
-            to: Sequence of the entry to return to. Default: the champion before the present one; of
-                repeated rollbacks each goes one further back.
+            to: Sequence of the entry to return to. Default: the last one of another bundle before
+                the present champion; of repeated rollbacks each goes one further back.
 
         Raises:
             UsageError: If there is no such entry.
@@ -125,6 +125,7 @@ class Ledger:
             who=who,
             why=why,
             restores=target.sequence,
+            policy_sha256=target.policy_sha256,
         )
         return self.append(proposal, expected_sequence=len(history))
 
@@ -182,6 +183,8 @@ def _rollback_target(model: str, history: tuple[Entry, ...], to: int | None) -> 
         raise UsageError("has no champion yet.", obj=model, hint="Promote one first: `groundwork run`.")
     if to is None:
         to = history[-1].origin - 1
+        while to >= 1 and history[to - 1].bundle_id == history[-1].bundle_id:
+            to -= 1  # an override that was renewed
         if to < 1:
             raise UsageError(
                 "has no champion before the present one.", obj=model, hint="See `groundwork history`."
@@ -198,7 +201,7 @@ def _applied(proposal: Proposal, history: tuple[Entry, ...]) -> Entry | None:
 
 
 def _conflict(proposal: Proposal, expected: int, found: int) -> Conflict:
-    again = "Judge again: `groundwork gate`." if proposal.kind == "promote" else "See `groundwork history`."
+    again = "See `groundwork history`." if proposal.kind == "rollback" else "Judge again: `groundwork gate`."
     return Conflict(
         f"the champion changed meanwhile: entry {expected} was expected, the ledger is at {found}.",
         obj=f"{proposal.model} {proposal.bundle_id}",

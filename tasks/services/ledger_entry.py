@@ -9,13 +9,18 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from datetime import date
 from typing import Any, ClassVar, Literal
 
 from tasks.errors import GroundworkError, IntegrityError, UsageError
 
 GENESIS = "0" * 64
 """The previous hash of the first entry."""
+Kind = Literal["promote", "rollback", "override"]
+_LATER = ("policy_sha256", "overrules", "until")
+"""Fields that entries of older releases do not have: where one says nothing it is not written either, so the
+lines of then and of now have the same form and the same hash."""
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -30,7 +35,7 @@ class Conflict(GroundworkError):
 class Proposal:
     """A change of champion that somebody asks for."""
 
-    kind: Literal["promote", "rollback"]
+    kind: Kind
     model: str
     """Name of the registered model: lower-case letters, digits, ``.``, ``_``, ``-``."""
     bundle_id: str
@@ -49,13 +54,25 @@ class Proposal:
     why: str
     restores: int | None = None
     """Of a rollback: the sequence of the promotion whose bundle is champion again."""
+    policy_sha256: str | None = None
+    """The rules that the bundle was judged by, in hex."""
+    overrules: str | None = None
+    """Of an override: the decision that did not promote the bundle."""
+    until: str | None = None
+    """Of an override: the last day on which it holds, UTC, as ``2026-12-31``."""
 
     def __post_init__(self) -> None:
-        """Refuse what the history must never hold."""
+        """Refuse what the history must never hold.
+
+        Raises:
+            UsageError: If who or why is missing, or an override names no decision or no day.
+            IntegrityError: If a metric is no number.
+        """
         check_model_name(self.model)
+        self._check_override()
         if not self.who.strip() or not self.why.strip():
             raise UsageError(
-                f"a {self.kind} needs who and why, got who={self.who!r}, why={self.why!r}.",
+                f"{_a(self.kind)} needs who and why, got who={self.who!r}, why={self.why!r}.",
                 obj=self.model,
                 hint='Give a reason: --why "..."',
             )
@@ -67,6 +84,18 @@ class Proposal:
                     hint="Evaluate again: `groundwork eval`.",
                 )
 
+    def _check_override(self) -> None:
+        stated = [self.overrules is not None, self.until is not None]
+        if any(stated) if self.kind != "override" else not all(stated):
+            raise UsageError(
+                f"{_a(self.kind)} {'needs' if self.kind == 'override' else 'has no'} decision and last day, "
+                f"got overrules={self.overrules!r}, until={self.until!r}.",
+                obj=self.model,
+                hint="Give a day: --until YYYY-MM-DD.",
+            )
+        if self.until is not None:
+            read_day(self.until)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -74,7 +103,7 @@ class Entry:
 
     sequence: int
     """Position in the history of the model, from 1 without gaps."""
-    kind: Literal["promote", "rollback"]
+    kind: Kind
     model: str
     bundle_id: str
     model_sha256: str
@@ -91,7 +120,10 @@ class Entry:
     restores: int | None
     previous_hash: str
     entry_hash: str
-    """sha256 of the canonical JSON of all other fields, in hex."""
+    """sha256 of the canonical JSON of all other fields that say something, in hex."""
+    policy_sha256: str | None = None
+    overrules: str | None = None
+    until: str | None = None
 
     @property
     def origin(self) -> int:
@@ -100,7 +132,11 @@ class Entry:
 
     def to_json(self) -> str:
         """Write the canonical line: sorted keys, no spaces, no NaN."""
-        return _canonical(asdict(self))
+        return _canonical(_written(asdict(self)))
+
+    def is_over(self, today: date) -> bool:
+        """Say whether this is an override that does not hold any more."""
+        return self.until is not None and today > read_day(self.until)
 
 
 def check_model_name(model: str) -> None:
@@ -117,6 +153,29 @@ def check_model_name(model: str) -> None:
         )
 
 
+def read_day(text: str) -> date:
+    """Read a day as ``2026-12-31``.
+
+    Raises:
+        UsageError: If it is written otherwise.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != text:
+        raise UsageError(f"is no day: expected YYYY-MM-DD, got {text!r}.", obj="until", hint="Correct it.")
+    return day
+
+
+def override_behind(history: Sequence[Entry]) -> Entry | None:
+    """Return the override by which the champion in force stands, also after a rollback to it."""
+    if not history:
+        return None
+    origin = history[history[-1].origin - 1]
+    return origin if origin.kind == "override" else None
+
+
 def next_entry(proposal: Proposal, history: Sequence[Entry], when: str) -> Entry:
     """Turn a proposal into the entry that follows a history."""
     last = history[-1] if history else None
@@ -126,7 +185,7 @@ def next_entry(proposal: Proposal, history: Sequence[Entry], when: str) -> Entry
         "previous_hash": last.entry_hash if last else GENESIS,
         "when": when,
     }
-    return Entry(**values, entry_hash=_hash(values))
+    return Entry(**values, entry_hash=_hash(_written(values)))
 
 
 def read_chain(documents: Sequence[str], model: str, source: str) -> tuple[Entry, ...]:
@@ -146,7 +205,7 @@ def read_chain(documents: Sequence[str], model: str, source: str) -> tuple[Entry
         try:
             values = json.loads(document)
             entry = Entry(**values)
-            body = {field.name: values[field.name] for field in fields(Entry) if field.name != "entry_hash"}
+            body = {name: value for name, value in values.items() if name != "entry_hash"}
             whole = (
                 entry.entry_hash == _hash(body)
                 and entry.sequence == number
@@ -168,6 +227,14 @@ def _broken(source: str, model: str, number: int, what: str) -> IntegrityError:
         obj=source,
         hint="Restore the ledger from a copy, then run `groundwork doctor`.",
     )
+
+
+def _written(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None or name not in _LATER}
+
+
+def _a(kind: Kind) -> str:
+    return f"an {kind}" if kind == "override" else f"a {kind}"
 
 
 def _canonical(values: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ kill or an outage adds what is missing and nothing twice.
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tasks.errors import IntegrityError
 from tasks.services.curves import Point, read_points
@@ -127,17 +127,6 @@ def record_run(tracker: Tracker, run: FinishedRun) -> str:
         tracker.client.set_terminated(run_id, "FINISHED")
         tracker.client.set_tag(run_id, RECORDED, "true")
         return run_id
-
-
-def end_run(tracker: Tracker, run_key: str, status: Literal["FAILED", "KILLED"]) -> None:
-    """Say that an unfinished run has stopped; one that is recorded or unknown is left as it is.
-
-    The same run goes on, under the same key, when the work is resumed.
-    """
-    with named_errors(tracker.uri):
-        for run in _find_runs(tracker, run_key)[:1]:
-            if RECORDED not in run.data.tags:
-                tracker.client.set_terminated(run.info.run_id, status)
 
 
 def tag_run(tracker: Tracker, run_id: str, tags: dict[str, str]) -> None:

@@ -30,6 +30,7 @@ RUN_KEY, PROCESS, RECORDED = "groundwork.run_key", "groundwork.process", "ground
 MODEL_SHA256 = "groundwork.model_sha256"
 _BATCH = 1000
 """Most points that one request may carry."""
+_WHEN_BACK = "Training is not affected. When MLflow is back, run the same command again."
 _REACH = 2.0
 """Seconds to wait for a server to accept a connection."""
 _PYFUNC = Path(__file__).parents[1] / "serving" / "pyfunc.py"
@@ -73,17 +74,10 @@ def connect(settings: Settings, experiment: str = "groundwork") -> Tracker:
     Raises:
         UnavailableError: If the server or the database cannot be used.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
     uri = settings.tracking_uri
-    _check_reachable(uri)
-    import mlflow
-
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     local = uri.startswith("sqlite:")
     with named_errors(uri), _first_time(settings.home if local else None):
-        mlflow.set_tracking_uri(uri)
-        client = mlflow.MlflowClient(tracking_uri=uri)
+        client = _client(uri)
         found = client.get_experiment_by_name(experiment)
         location = private_directory(settings.artifacts).as_uri() if local else None
         experiment_id = (
@@ -92,6 +86,27 @@ def connect(settings: Settings, experiment: str = "groundwork") -> Tracker:
         tracker = Tracker(uri=uri, client=client, experiment_id=experiment_id)
         close_dead_runs(tracker)
         return tracker
+
+
+def look(settings: Settings) -> Tracker:
+    """Connect to read alone: no table, experiment or run is made or changed.
+
+    Raises:
+        UnavailableError: If there is no MLflow, or it cannot be reached.
+    """
+    uri = settings.tracking_uri
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise _unavailable(uri, "nothing was recorded yet", "Name its address: MLFLOW_TRACKING_URI.")
+    with named_errors(uri):
+        return Tracker(uri=uri, client=_client(uri), experiment_id="")
+
+
+def _client(uri: str) -> Any:  # noqa: ANN401 - a client of MLflow
+    import mlflow
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(tracking_uri=uri)
 
 
 def close_dead_runs(tracker: Tracker) -> list[str]:
@@ -128,11 +143,13 @@ def download_model(tracker: Tracker, uri: str, into: Path) -> Path:
 @contextmanager
 def named_errors(uri: str) -> Iterator[None]:
     """Turn the failures of MLflow and its stores into ones that name the address and the cure."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)  # read when MLflow is imported
+    _check_reachable(uri)
     import requests
     import sqlalchemy.exc
     from mlflow.exceptions import MlflowException
 
-    _check_reachable(uri)
     try:
         yield
     except GroundworkError:
@@ -161,12 +178,8 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:200]
 
 
-def _unavailable(uri: str, cause: str) -> UnavailableError:
-    return UnavailableError(
-        f"MLflow cannot be used ({cause}).",
-        obj=redact(uri),
-        hint="Training is not affected. When MLflow is back, run the same command again.",
-    )
+def _unavailable(uri: str, cause: str, hint: str = _WHEN_BACK) -> UnavailableError:
+    return UnavailableError(f"MLflow cannot be used ({cause}).", obj=redact(uri), hint=hint)
 
 
 @contextmanager

@@ -29,7 +29,8 @@ _WORLD: dict[str, Any] = {
 @task(name="judge", **{**_WORLD, "timeout_seconds": 4 * 3600})
 def judge(repository: Path, *, first: bool) -> Judgement:
     """Bring the candidate before the gate."""
-    return judge_candidate(repository, Settings.load(repository), first=first, say=say)
+    settings = Settings.load(repository)
+    return judge_candidate(repository, settings, first=first, promoting=True, say=say)
 
 
 @task(name="record", **_WORLD)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sqlite3
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -101,6 +102,7 @@ def test_dvc_alone_gives_the_same_metrics(released, tmp_path):
     assert metrics["metrics"] == result["metrics"]
 
 
+@pytest.mark.slow
 def test_a_changed_parameter_makes_a_challenger_and_a_rollback_undoes_it(branched):
     project, result = branched
     project.replace("params.yaml", "steps: 60", "steps: 40")
@@ -112,8 +114,13 @@ def test_a_changed_parameter_makes_a_challenger_and_a_rollback_undoes_it(branche
     assert rejected["bundle_id"] != result["bundle_id"]
     assert project.groundwork("gate", code=4)["champion"]["sequence"] == 1
 
-    force_promotion(project, rejected)
-    assert project.groundwork("history")["entries"][-1]["bundle_id"] == rejected["bundle_id"]
+    until = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
+    forced = project.groundwork("promote", "--override", "--why", "a demo", "--until", until)
+    assert (forced["verdict"], forced["gate"]) == ("override", rejected["verdict"])
+    entry = project.groundwork("history")["entries"][-1]
+    assert (entry["kind"], entry["bundle_id"], entry["why"]) == ("override", rejected["bundle_id"], "a demo")
+    assert (entry["overrules"], entry["until"]) == (rejected["decision_id"], until)
+    assert f"by override of {entry['who']}" in project.groundwork("promote")["summary"]
     back = project.groundwork("rollback", "--why", "the old one was better")
     assert back["bundle_id"] == result["bundle_id"]
     entry = project.groundwork("history")["entries"][-1]
@@ -124,28 +131,3 @@ def test_a_changed_parameter_makes_a_challenger_and_a_rollback_undoes_it(branche
     project.replace("params.yaml", "steps: 40", "steps: 60")
     steps = {step["stage"]: step["outcome"] for step in project.groundwork("train")["steps"]}
     assert steps["train_segmenter"] == "restored"
-
-
-def force_promotion(project, rejected):
-    """Append the entry that a gate with other rules would have led to."""
-    from tasks.services.ledger import open_ledger
-    from tasks.services.ledger_entry import Proposal
-    from tasks.services.settings import Settings
-
-    ledger = open_ledger(Settings.load(project.root))
-    bundle = project.root / ".groundwork" / "bundles" / rejected["bundle_id"]
-    ledger.append(
-        Proposal(
-            kind="promote",
-            model="segmenter",
-            bundle_id=rejected["bundle_id"],
-            model_sha256=verify_directory(bundle / "model").sha256,
-            mlflow_version=rejected["run"]["version"],
-            decision_id="by-another-gate",
-            dataset_sha256="0" * 64,
-            metrics={},
-            who="tester",
-            why="another gate",
-        ),
-        expected_sequence=1,
-    )

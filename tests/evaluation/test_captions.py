@@ -1,3 +1,4 @@
+import gzip
 import json
 import math
 from pathlib import Path
@@ -97,6 +98,17 @@ def test_the_coco_scorers_agree_on_148_images():
     peer_of_raw_words = [0.7435087497193457, 0.6054158607346193, 0.16607109363707712]
     found = scores(fakecap(lambda text: text.lower().split()))
     assert [found[n] for n in ("cider_d", "bleu_1", "bleu_4")] == pytest.approx(peer_of_raw_words, abs=1e-10)
+
+
+def test_published_scores_of_1975_referring_expressions():
+    """The sample of the RefCOCO toolbox on testA; three digits are published."""
+    rows = json.loads(gzip.decompress((VECTORS / "refer_toolbox_testA.json.gz").read_bytes()))
+    items = items_of({row["ref_id"]: row["references"] for row in rows})
+    result = evaluate_captions(items, {str(row["ref_id"]): row["sent"] for row in rows})
+    found = {name: round(value, 3) for name, value in scores(result).items()}
+    assert found == {"cider_d": 0.669, "bleu_1": 0.48, "bleu_2": 0.293, "bleu_3": 0.182, "bleu_4": 0.08}
+    columns = ["num_words", "closest_reference_words", "matches_1", "matches_2", "matches_3", "matches_4"]
+    assert result.per_item[columns].sum().tolist() == [5009, 5356, 2576, 580, 112, 2]
 
 
 def test_cider_d_by_hand():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -120,3 +121,39 @@ def test_sizes_share_out_every_region():
     assert sum(row["mask_found50"] for row in sizes) == result.tables.per_image["mask_tp50"].sum()
     assert sum(row["box_found50"] for row in sizes) == result.tables.per_image["box_tp50"].sum()
     assert all(("mask_matched_iou" in row) == (row["mask_found50"] > 0) for row in sizes)
+
+
+def test_boxes_alone_give_the_same_numbers_and_say_what_was_left_out():
+    _, _, truths, detections, names = coco100("mask")
+    both = evaluate(truths, detections, categories=names)
+    bare = [dataclasses.replace(item, masks=()) for item in detections]
+    boxes = evaluate(truths, bare, categories=names, kinds=("box",))
+    known = values(both)
+    assert values(boxes) == {
+        name: known[name] for name in known if name.startswith("box.") or name == "detections_per_image"
+    }
+    assert set(boxes.undefined.values()) == {"masks were not compared"}
+    assert not [name for name in (*boxes.tables.matches, *boxes.tables.per_image) if "mask" in name]
+    assert {curve["kind"] for curve in boxes.curves["precision_recall"]} == {"box"}
+    rows = zip(boxes.curves["sizes"], both.curves["sizes"], strict=True)
+    assert all(mine["box_found50"] == other["box_found50"] for mine, other in rows)
+    assert [line for line in boxes.tables.problems() if line.startswith("matches has no column 'mask_iou'")]
+
+
+def test_masks_alone_give_the_same_numbers():
+    _, _, truths, detections, names = coco100("mask")
+    known = values(evaluate(truths, detections, categories=names))
+    masks = evaluate(truths, detections, categories=names, kinds=("mask",))
+    assert values(masks) == {
+        name: value
+        for name, value in known.items()
+        if not name.startswith("box.") and name != "mask.iou_at_box_match"
+    }
+    assert set(masks.undefined.values()) == {"boxes were not compared"}
+
+
+@pytest.mark.parametrize("kinds", [(), ("mask", "box"), ("box", "box"), ("contour",)])
+def test_kinds_that_are_none_are_refused(kinds):
+    _, _, truths, detections, names = coco100("box")
+    with pytest.raises(ValueError, match=r"^kinds must be some of \('box', 'mask'\) in this order, got \("):
+        evaluate(truths, detections, categories=names, kinds=kinds)

@@ -96,6 +96,35 @@ def test_recall_cannot_be_bought_by_flooding():
     assert any(reason.endswith(", but must be at most 100.0.") for reason in decision.reasons)
 
 
+def test_a_look_too_many_leaves_every_gain_open():
+    bounded = dataclasses.replace(POLICY, max_uses=20)
+    last = decide(candidate(), champion(), bounded, uses=20)
+    over = decide(candidate(), champion(), bounded, uses=21)
+    uncounted = decide(candidate(), champion(), bounded)
+    assert (last.verdict, over.verdict, uncounted.verdict) == ("promote", "inconclusive", "inconclusive")
+    assert last.remarks == ("This is model 20 of at most 20 that is judged on split 'val' of this dataset.",)
+    assert over.reasons == (
+        "split 'val' may judge 20 models, 21 different models were judged on this version of it: what wins "
+        "now may win by luck; judge on new data.",
+    )
+    assert "nobody counted how many models were judged on" in uncounted.reasons[0]
+    assert decide(evidence_of(simulate(5, found=0.6)), candidate(), bounded, uses=21).verdict == "reject"
+    assert decide(candidate(), None, bounded, first=True, uses=21).verdict == "inconclusive"
+
+
+def test_what_is_counted_and_remarked_changes_no_verdict():
+    plain = decide(candidate(), champion(), POLICY)
+    told = decide(candidate(), champion(), POLICY, uses=3, remarks=("The champion stands by an override.",))
+    assert (told.verdict, told.reasons) == (plain.verdict, plain.reasons)
+    assert (told.uses, told.max_uses, plain.uses, plain.remarks) == (3, None, None, ())
+    assert told.remarks == (
+        "This is model 3 that is judged on split 'val' of this dataset.",
+        "The champion stands by an override.",
+    )
+    others = [decide(candidate(), champion(), POLICY, uses=uses) for uses in (3, 4)]
+    assert len({plain.decision_id, told.decision_id, *(item.decision_id for item in others)}) == 4
+
+
 SPOILED = {
     "another dataset": {"dataset_sha256": "e" * 64},
     "another split": {"split": "train"},
@@ -205,6 +234,10 @@ def test_the_document_has_every_field_and_is_strict_json():
         "interval",
         "resamples",
         "seed",
+        "not_judged",
+        "uses",
+        "max_uses",
+        "remarks",
     ]
     assert document["floors"][0].keys() == {"metric", "value", "at_least", "passed"}
     assert document["floors"][2].keys() == {"metric", "value", "at_most", "passed"}

@@ -87,6 +87,34 @@ def test_a_class_that_collapses_rejects_however_the_mean_rises():
     assert decision.reasons == ("mask.recall50 of category 'cell' is 0.0000, but must be at least 0.5.",)
 
 
+def test_categories_too_rare_to_judge_are_listed_in_the_decision():
+    floor = ClassFloor(metric="mask.recall50", at_least=0.1, min_objects=10**6)
+    rules = dataclasses.replace(POLICY, class_floors=(FULL.class_floors[0], floor))
+    decision = decide(candidate(), champion(), rules)
+    regions = int(candidate().tables.per_image["num_regions"].sum())
+    assert [(item.category, item.objects) for item in decision.not_judged] == [("nucleus", regions)]
+    assert decision.to_json()["not_judged"] == [
+        {"metric": "mask.recall50", "category": "nucleus", "objects": regions, "min_objects": 10**6}
+    ]
+    assert decision.remarks == (
+        f"mask.recall50 is not judged for categories of fewer than 1000000 regions: 'nucleus' ({regions}).",
+    )
+    assert decision.verdict == "reject", "a floor that judges nothing must not pass"
+
+
+def test_a_needed_metric_without_a_value_rejects_whatever_the_reason():
+    """A judge that is down leaves no value; nothing is put in its place."""
+    why = "the judge failed at 'q7': TimeoutError: no answer in 60 s"
+    values = {name: value for name, value in candidate().metrics.items() if name != "mask.ap50"}
+    silent = dataclasses.replace(
+        candidate(), metrics=values, undefined={**candidate().undefined, "mask.ap50": why}
+    )
+    decision = decide(silent, champion(), POLICY)
+    assert decision.verdict == "reject"
+    assert decision.objections == (f"candidate: mask.ap50 is undefined: {why}.",)
+    assert "mask.ap50" not in decision.candidate.metrics
+
+
 def test_an_image_that_must_pass_and_does_not_is_an_objection():
     rule = MustPass(metric="mask.recall50", at_least=0.9999, image_ids=(1,))
     decision = decide(candidate(), champion(), dataclasses.replace(POLICY, must_pass=(rule,)))

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from evaluation.instances import ImageDetections, ImageTruth, check_pairs
+from evaluation.instances import ImageDetections, ImageTruth, check_masks, check_pairs
 
 FULL = {"size": [4, 5], "counts": "0d0"}
 
@@ -88,3 +88,25 @@ def test_pairs_must_be_of_the_same_images_in_rising_order():
 def test_inputs_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         found().image_id = 8
+
+
+def test_detections_may_have_no_masks_at_all_but_not_some():
+    bare = found(masks=())
+    assert len(bare.scores) == 2
+    message = (
+        r"^image 7 of the detections: 2 boxes have no masks; give masks, or compare boxes only: "
+        r"kinds=\(\"box\",\)\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_masks(bare)
+    check_masks(found())
+    with pytest.raises(ValueError, match=r"boxes_xyxy must have shape \(1, 4\), got \(2, 4\)\.$"):
+        found(masks=(FULL,))
+    with pytest.raises(ValueError, match=r"^image 7 of the regions: boxes_xyxy must have shape \(0, 4\)"):
+        truth(masks=())
+    with pytest.raises(ValueError, match=r"scores must have shape \(2,\), got \(1, 2\)\.$"):
+        found(masks=(), scores=np.array([[0.5, 0.25]]))
+
+
+def test_sizes_may_be_tuples():
+    assert found(masks=(FULL, {"size": (4, 5), "counts": "0d0"}))

@@ -1,4 +1,7 @@
+import dataclasses
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,3 +60,13 @@ def test_matches_of_other_categories_do_not_exist():
         assert (truth.categories[match.region[0, taken]] == found.categories[taken]).all()
         assert match.is_right.shape == match.is_ignored.shape == (10, len(found.scores))
         assert not (match.is_right & match.is_ignored).any()
+
+
+def test_boxes_are_matched_without_masks_and_masks_are_missed():
+    _, _, truths, detections, _ = coco100("box")
+    bare = dataclasses.replace(detections[0], masks=())
+    np.testing.assert_array_equal(
+        match_image(truths[0], bare, "box").region, match_image(truths[0], detections[0], "box").region
+    )
+    with pytest.raises(ValueError, match=r"boxes have no masks; give masks, or compare boxes only"):
+        match_image(truths[0], bare, "mask")

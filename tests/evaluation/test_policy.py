@@ -46,6 +46,9 @@ def test_a_policy_written_before_a_rule_existed_keeps_its_hash():
     assert gate.sha256 == "370e8221deaf1c30306a6bb4513194149b37574be17c272cfd8fa79bb9f4dc18"
     stated = policy(definition=DETECTION.name, interval="percentile", class_floors=(), must_pass=())
     assert stated.sha256 == policy().sha256
+    plain = policy(class_floors=(ClassFloor(metric="mask.recall50", at_least=0.1),), max_uses=None)
+    full = ClassFloor(metric="mask.recall50", at_least=0.1, min_objects=0, confidence=None)
+    assert policy(class_floors=(full,), sealed=False).sha256 == plain.sha256
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,11 @@ def test_any_change_of_the_rules_changes_their_hash():
         policy(must_pass=(MustPass(metric="mask.ap50", at_least=0.1, image_ids=(1,)),)),
         policy(must_pass=(MustPass(metric="mask.ap50", at_least=0.1, image_ids=(2,)),)),
         policy(sample_sizes=(SampleSize(metric="mask.ap50", images=1, objects=2),)),
+        policy(class_floors=(ClassFloor(metric="mask.recall50", at_least=0.1),)),
+        policy(class_floors=(ClassFloor(metric="mask.recall50", at_least=0.1, min_objects=5),)),
+        policy(class_floors=(ClassFloor(metric="mask.recall50", at_least=0.1, confidence=0.95),)),
+        policy(max_uses=20),
+        policy(sealed=True),
     ]
     assert len({policy().sha256, *(item.sha256 for item in changed)}) == len(changed) + 1
     assert policy().sha256 == policy().sha256
@@ -157,6 +165,21 @@ def test_any_change_of_the_rules_changes_their_hash():
             {"class_floors": (ClassFloor(metric="mask.ap50", at_least=0.1, categories=("a", "a")),)},
             r"^categories of mask\.ap50 must name each once, got \['a', 'a'\]\.$",
         ),
+        (
+            {"class_floors": (ClassFloor(metric="mask.recall50", at_least=0.1, min_objects=-1),)},
+            r"^min_objects of mask\.recall50 must lie from 0 to 1e\+09, got -1\.$",
+        ),
+        (
+            {"class_floors": (ClassFloor(metric="mask.recall50", at_least=0.1, confidence=1.0),)},
+            r"^confidence of mask\.recall50 must lie from 0\.5 to 0\.9999, got 1\.0\.$",
+        ),
+        (
+            {"class_floors": (ClassFloor(metric="mask.ap50", at_least=0.1, confidence=0.95),)},
+            r"^confidence is for recall50 and ar_\* alone, got 'mask\.ap50'\.$",
+        ),
+        ({"max_uses": 0}, r"^max_uses must lie from 1 to 1e\+09, got 0\.$"),
+        ({"definition": "judged/1"}, r"^definition must be one of .*, got 'judged/1'\.$"),
+        ({"floors": (Floor(metric="judged.all", at_least=50.0),)}, r"^unknown metric 'judged\.all'; "),
         (
             {"must_pass": (MustPass(metric="mask.ap_small", at_least=0.1, image_ids=(1,)),)},
             r"^'mask\.ap_small' has no value on one image\.$",

@@ -7,7 +7,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from evaluation.instances import ImageTruth
-from evaluation.proposals import TOP, ImageProposals, check_images, evaluate_proposals
+from evaluation.masks import areas
+from evaluation.proposals import SIZES, TOP, ImageProposals, check_images, evaluate_proposals
 from tests.evaluation.scenes import coco100, rle
 
 
@@ -69,20 +70,32 @@ def test_equals_pycocotools_without_categories():
         for item in proposals
         for box, score in zip(item.boxes_xyxy.tolist(), item.scores.tolist(), strict=True)
     ]
+    regions = zip(
+        (region for truth in truths for region in truth.region_ids.tolist()),
+        (area for truth in truths for area in areas(truth.masks).tolist()),
+        strict=True,
+    )
+    area_of = dict(regions)
+    annotations = [a | {"area": area_of.get(a["id"], a["area"])} for a in document["annotations"]]
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
-        coco.dataset = document | {"info": {}}
+        coco.dataset = document | {"annotations": annotations, "info": {}}
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
         evaluation.params.useCats, evaluation.params.imgIds = 0, ids
         evaluation.params.maxDets = list(TOP)
         evaluation.evaluate()
         evaluation.accumulate()
-    recall_TM = evaluation.eval["recall"][:, 0, 0, :]
+    recall_TAM = evaluation.eval["recall"][:, 0]
+    recall_TM = recall_TAM[:, 0]
     result = evaluate_proposals(truths, proposals)
     for m, k in enumerate(TOP):
+        for a, size in enumerate(SIZES, start=1):
+            expected = pytest.approx(recall_TAM[:, a, m].mean(), abs=1e-12)
+            assert result.values[f"proposals.ar_{k}_{size}"] == expected
         assert result.values[f"proposals.ar_{k}"] == pytest.approx(recall_TM[:, m].mean(), abs=1e-12)
         assert result.values[f"proposals.recall50_{k}"] == pytest.approx(recall_TM[0, m], abs=1e-12)
+    assert 0.1 < result.values["proposals.ar_10_small"] < result.values["proposals.ar_900_large"] < 1.0
     assert 0.1 < result.values["proposals.ar_10"] < result.values["proposals.ar_900"] < 1.0
 
 
@@ -120,14 +133,49 @@ def test_one_proposal_covers_many_regions_but_finds_one():
     assert result.per_image["num_regions"].tolist() == [2]
 
 
+def test_sizes_by_hand():
+    # 32 x 32 is small and medium at once, 96 x 96 medium and large. One proposal overlaps the small region
+    # (IoU 0.75) and the crowd; one lies on the large region (IoU 0.5 exactly); nothing is near the third.
+    truth = truth_of(
+        [[0, 0, 32, 32], [100, 100, 196, 196], [200, 0, 210, 10], [0, 0, 60, 60]],
+        is_crowd=[False, False, False, True],
+        size=(300, 300),
+    )
+    found = proposals_of([[0, 0, 32, 24], [100, 100, 196, 148]])
+    result = evaluate_proposals([truth], [found])
+    row = result.per_image.iloc[0].to_dict()
+    assert [row[f"num_regions_{size}"] for size in SIZES] == [2, 2, 1]
+    assert [row[f"found_10_{size}"] for size in SIZES] == [6, 7, 1]
+    values = [result.values[f"proposals.ar_10_{size}"] for size in SIZES]
+    assert values == pytest.approx([6 / 20, 7 / 20, 1 / 10])
+    assert result.values["proposals.ar_10"] == pytest.approx(7 / 30)
+    small = evaluate_proposals([truth_of([[0, 0, 9, 9]])], [proposals_of([])])
+    assert small.values.undefined == {
+        f"proposals.ar_{k}_{size}": f"no image has a {size} region"
+        for size in ("medium", "large")
+        for k in TOP
+    }
+
+
+def test_a_region_outside_the_range_takes_no_proposal_from_one_inside():
+    # Both proposals overlap both regions; the best one fits the medium region better. Among small regions
+    # the small one is there for it all the same.
+    truth = truth_of([[0, 0, 30, 34], [0, 0, 33, 34]])
+    found = proposals_of([[0, 0, 33, 34], [0, 0, 80, 80]])
+    result = evaluate_proposals([truth], [found])
+    assert result.per_image["found_10_small"].tolist() == [9]  # IoU 30 / 33, up to 0.90
+    assert result.per_image["found_10_medium"].tolist() == [10]
+
+
 def test_nothing_proposed_scores_zero_and_nothing_to_find_is_undefined():
     result = evaluate_proposals([truth_of([[0, 0, 10, 10]])], [proposals_of([])])
     assert {metric.value for metric in result.values.metrics} == {0.0}
-    assert not result.values.undefined
+    assert result.values["proposals.ar_10_small"] == 0.0
     crowd = truth_of([[0, 0, 10, 10]], is_crowd=[True])
     result = evaluate_proposals([crowd], [proposals_of([[0, 0, 10, 10]])])
     assert [metric.name for metric in result.values.metrics] == ["proposals.per_image"]
-    assert set(result.values.undefined.values()) == {"no image has a region"}
+    reasons = {f"no image has a {size}region" for size in ("", "small ", "medium ", "large ")}
+    assert set(result.values.undefined.values()) == reasons
 
 
 def test_images_of_the_table_give_the_numbers_and_the_oracle_bounds_all():

@@ -1,11 +1,16 @@
 import dataclasses
 
+import hotcoco
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evaluation.definition import KINDS
 from evaluation.instances import ImageDetections
+from evaluation.masks import areas
 from evaluation.scorer import score
+from tests.evaluation.random_scenes import as_documents, random_scene
 from tests.evaluation.scenes import (
     VECTORS,
     coco100,
@@ -47,6 +52,45 @@ def test_equals_pycocotools_with_hundreds_of_detections_an_image(kind):
     document, results, truths, detections, names = nuclei(images=8)
     assert max(len(item.scores) for item in detections) > 250
     assert_same_bits(document, results, truths, detections, names, kind)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(KINDS))
+def test_equals_pycocotools_on_scenes_of_edge_cases(seed, kind):
+    truths, detections, names = random_scene(seed)
+    document, results = as_documents(truths, detections, names, kind)
+    if results:
+        assert_same_bits(document, results, truths, detections, names, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scene", ["coco", "nuclei", "random"])
+def test_equals_hotcoco(scene, kind):
+    if scene == "random":
+        truths, detections, names = random_scene(7, images=30)
+    else:
+        _, _, truths, detections, names = coco100(kind) if scene == "coco" else nuclei(copies=3)
+    document, results = as_documents(truths, detections, names, kind)
+    ours = score(truths, detections, categories=names, kind=kind)
+    truth = hotcoco.COCO(document)
+    evaluation = hotcoco.COCOeval(truth, truth.load_res(results), {"box": "bbox", "mask": "segm"}[kind])
+    most = max(len(item.scores) for item in detections)
+    evaluation.params.maxDets = [1, 10, 100, max(most, 100) + 1]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    np.testing.assert_array_equal(ours.precision, np.asarray(evaluation.eval["precision"])[..., -1])
+    np.testing.assert_array_equal(ours.recall, np.asarray(evaluation.eval["recall"]))
+    np.testing.assert_array_equal(ours.score, np.asarray(evaluation.eval["scores"])[..., -1])
+
+
+def test_regions_out_of_an_area_range_do_not_count_there():
+    truths, detections, names = random_scene(3, images=30)
+    ours = score(truths, detections, categories=names, kind="mask")
+    area_G = np.concatenate([areas(item.masks)[~item.is_crowd] for item in truths])
+    assert (area_G > 32**2).any()
+    assert ours.has_regions[:, 1].any() == (area_G <= 32**2).any()
+    assert not ours.has_regions[-1].any()
+    assert (ours.recall[:, -1] == -1.0).all()
 
 
 def test_no_detection_at_all_scores_zero_where_pycocotools_fails():

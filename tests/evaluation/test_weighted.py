@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from evaluation.detection import evaluate
@@ -96,3 +97,21 @@ def test_an_image_without_regions_has_no_value_but_a_count_of_detections():
     bare = Tables(per_image=images, matches=tables.matches)
     assert is_defined(bare, "mask.ap50").tolist() == [True, False, True]
     assert is_defined(bare, "detections_per_image").tolist() == [True, True, True]
+
+
+def test_without_detections_every_metric_of_regions_is_0():
+    tables = simulate(0, images=4)
+    images = tables.per_image.assign(num_detections=0)
+    bare = Tables(per_image=images, matches=tables.matches.iloc[:0])
+    weights = np.ones((3, 4))
+    for name in DETECTION_METRICS:
+        assert metric_under(bare, name, weights).tolist() == [0.0] * 3, name
+
+
+def test_detections_of_other_categories_are_left_out():
+    tables = simulate(0, images=6)
+    other = tables.matches.assign(category="stain", detection=tables.matches["detection"] + 1000, score=1.0)
+    more = Tables(per_image=tables.per_image, matches=pd.concat([tables.matches, other]))
+    weights = np.ones((1, 6))
+    for name in ("mask.ap", "box.ar_10"):
+        np.testing.assert_array_equal(metric_under(more, name, weights), metric_under(tables, name, weights))

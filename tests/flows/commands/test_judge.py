@@ -1,3 +1,8 @@
+from tasks.services.ledger import open_ledger
+from tasks.services.settings import Settings
+from tests.tasks.services.proposals import proposal
+
+
 def test_before_anything_was_trained(project):
     assert project.groundwork("history") == {"entries": []}
     for command in ("gate", "promote", "report"):
@@ -6,3 +11,28 @@ def test_before_anything_was_trained(project):
         assert error["hint"] == "Run `groundwork eval` first."
     error = project.groundwork("rollback", "--why", "because", code=2)["error"]
     assert error["message"] == "has no champion yet."
+
+
+def test_an_override_needs_a_reason_and_a_day_and_a_promotion_takes_neither(project):
+    """Said before anything is looked at, so that a typing error costs nothing."""
+    for given in ((), ("--why", "demo"), ("--until", "2026-12-31"), ("--why", " ", "--until", "2026-12-31")):
+        error = project.groundwork("promote", "--override", *given, code=2)["error"]
+        assert error["message"] == "needs a reason and a last day."
+    past = ("--override", "--why", "demo", "--until", "2020-01-31")
+    assert "got 2020-01-31" in project.groundwork("promote", *past, code=2)["error"]["message"]
+    error = project.groundwork("promote", "--why", "demo", code=2)["error"]
+    assert error["message"] == "--why, --until and --who belong to an override."
+    error = project.groundwork("promote", *past, "--first", code=2)["error"]
+    assert error["message"] == "--first asks the gate for a first champion, --override goes past the gate."
+
+
+def test_the_history_shows_until_when_an_override_holds(project):
+    ledger = open_ledger(Settings.load(project.root))
+    ledger.append(proposal("a"), expected_sequence=0)
+    over = proposal("b", kind="override", overrules="decision-1", until="2020-01-31", why="a demo")
+    ledger.append(over, expected_sequence=1)
+    assert project.groundwork("history")["entries"][1]["until"] == "2020-01-31"
+    lines = project.command("flows.cli", "history").stdout.splitlines()
+    assert lines[0].split() == ["entry", "kind", "version", "bundle", "who", "when", "until", "why"]
+    assert "override" in lines[3]
+    assert "2020-01-31 (over)  a demo" in lines[3]

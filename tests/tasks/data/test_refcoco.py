@@ -81,6 +81,26 @@ def fails(folder, references, **keywords):
     return caught.value
 
 
+def test_others_of_the_category_are_counted(tmp_path):
+    instances = json.loads(json.dumps(INSTANCES))
+    kinds = [(1, 0), (1, 0), (2, 0), (1, 1)]  # of annotations 1 to 4; the last one is a crowd
+    for row, (category, crowd) in zip(instances["annotations"], kinds, strict=True):
+        row |= {"category_id": category, "iscrowd": crowd}
+    instances["annotations"].append(instances["annotations"][0] | {"id": 5, "category_id": 2})
+
+    def read(*references):
+        path, place = files(tmp_path, list(references), instances=instances, name="grefs(unc).json")
+        return [record.distractors for record in read_references(path, place, source="grefcoco/unc")]
+
+    one, none = reference(ref_id=1, ann_id=[1]), reference(ref_id=2, ann_id=[-1])
+    both, mixed = reference(ref_id=3, ann_id=[1, 2]), reference(ref_id=4, ann_id=[1, 5])
+    assert read(one, none, both, mixed) == [1, 1, None, None, 0, 0, 1, 1]
+    instances["annotations"][0]["category_id"] = [1]
+    assert read(one) == [None, None]
+    del instances["annotations"][0]["category_id"]
+    assert read(one) == [None, None]
+
+
 @pytest.mark.parametrize("name", ["refs(unc).p", "refs(google).p", "refs(umd).p"])
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_one_record_per_sentence(tmp_path, protocol, name):

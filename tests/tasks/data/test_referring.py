@@ -52,6 +52,7 @@ def record(*regions, **changes):
         ({"file": ""}, "file is empty or holds a control character: ''."),
         ({"split": ""}, "split is empty or holds a control character: ''."),
         ({"height": 0}, "image size must be positive, got 8x0."),
+        ({"distractors": -1}, "distractors must be at least 0, got -1."),
     ],
 )
 def test_no_record_holds(changes, message):

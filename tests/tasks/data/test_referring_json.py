@@ -140,6 +140,7 @@ def test_reads_real_documents(tmp_path):
     assert [len(record.regions) for record in part].count(0) == 3
     assert part[0].expression == "letter X on the wall"
     assert part[0].regions == ()
+    assert [record.distractors for record in part][:2] == [8, 12]
     tight = np.array([mask_box(region.mask) for region in masks])
     drawn = np.array([region.box_xyxy for region in masks])
     assert (paired_iou(tight, drawn) > 0.65).all(), "people draw boxes by eye"
@@ -156,6 +157,9 @@ def test_reads_real_documents(tmp_path):
         ({"no_target": True}, "no_target is True, but bbox is [1, 1, 4, 3]."),
         ({"bbox": None}, "no_target is False, but bbox is None."),
         ({"no_target": 0}, "a reference must have 'no_target' of type bool, got 0."),
+        ({"distractors": 4}, "a reference must have 'distractors' of type str or NoneType, got 4."),
+        ({"distractors": "-4"}, "distractors must be digits, got '-4'."),
+        ({"distractors": "1e3"}, "distractors must be digits, got '1e3'."),
         ({"ann_id": "5"}, "a reference must have 'ann_id' of type int or NoneType, got '5'."),
         ({"segmentation": [[1, 2, 3]]}, "a polygon must have an even count of at least 6 numbers, got 3."),
         ({"segmentation": {"size": [5, 5], "counts": "0"}}, "mask size is [5, 5], the image has [6, 8]."),

@@ -12,7 +12,7 @@ def test_one_broken_thing_does_not_hide_the_others(project, monkeypatch):
     (project.root / "requirements.lock").write_text("torch==0.0.1 \\\n    --hash=sha256:0\n")
     found = {item.name: item for item in checkup.check_up(project.root)}
     backends = {f"affinity {name}" for name in ("reference", "cpu", "torch", "triton")}
-    others = {"python", "lock", "torchvision", "git", "disk", "dataset", "ledger", "tracking"}
+    others = {"python", "lock", "torchvision", "git", "disk", "dataset", "ledger", "override", "tracking"}
     assert set(found) == others | backends
     assert {name for name, item in found.items() if not item.ok} == {"lock", "tracking"}
     assert "torch is" in found["lock"].detail

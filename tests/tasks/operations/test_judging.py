@@ -1,12 +1,11 @@
-import json
 import shutil
 
 import pytest
 
-from tasks.data.commit import verify_directory
-from tasks.errors import IntegrityError, UnavailableError
+from tasks.errors import GateRejected, IntegrityError, UnavailableError
 from tasks.operations.judging import judge_candidate, read_evidence
 from tasks.services.bundles import open_bundles
+from tests.tasks.operations.challenger import make_challenger
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("release")]
 
@@ -47,6 +46,39 @@ def test_an_equal_challenger_is_judged_and_stays_outside(copied):
     assert judged.verdict in {"reject", "inconclusive"}
     assert judged.outcome == "judged"
     assert judge_candidate(root, settings, first=True).outcome == "reused"
+    assert (judged.decision["uses"], judged.override, judged.standing) == (2, None, judged.verdict)
+    assert judged.remarks == ["This is model 2 that is judged on split 'val' of this dataset."]
+
+
+def test_only_a_promotion_looks_at_a_sealed_split_first(copied):
+    root, settings, _ = copied
+    make_challenger(root)
+    gate = root / "configs" / "gates" / "segmenter.yaml"
+    gate.write_text(f"{gate.read_text()}sealed: true\n")
+    with pytest.raises(GateRejected) as caught:
+        judge_candidate(root, settings)
+    assert str(caught.value).startswith("split 'val' of dataset ")
+    assert "is sealed: only a promotion judges a model on it" in str(caught.value)
+    judged = judge_candidate(root, settings, promoting=True)
+    assert judge_candidate(root, settings).decision == judged.decision
+    assert judged.remarks[1].startswith("The rules are not those that judged the champion: policy ")
+
+
+def test_a_decision_that_was_edited_is_damage_or_made_again(copied):
+    root, settings, result = copied
+    path = judge_candidate(root, settings).path
+    path.write_text(path.read_text().replace('"promote"', '"reject"', 1))
+    with pytest.raises(IntegrityError, match=r"changed decision\.json"):
+        judge_candidate(root, settings)
+    shutil.rmtree(path.parent)
+    with pytest.raises(UnavailableError) as caught:
+        judge_candidate(root, settings)
+    assert caught.value.message == f"decision {result['decision_id']} that made it champion is missing."
+    make_challenger(root)
+    judged = judge_candidate(root, settings)
+    judged.path.write_text(judged.path.read_text().replace(f'"{judged.verdict}"', '"promote"', 1))
+    again = judge_candidate(root, settings)
+    assert (again.outcome, again.decision) == ("judged", judged.decision)
 
 
 def test_an_edited_metrics_file_is_damage(copied):
@@ -55,36 +87,6 @@ def test_an_edited_metrics_file_is_damage(copied):
     path.write_text(path.read_text().replace("fraction", "Fraction", 1))
     with pytest.raises(IntegrityError):
         read_evidence(path.parent, "0" * 16, None)
-
-
-def make_challenger(root):
-    """Another model with the same predictions: only its provenance differs."""
-    from tasks.data.commit import commit_directory, read_manifest
-
-    model, evaluation = root / "artifacts" / "segmenter", root / "artifacts" / "evaluation"
-    manifest = read_manifest(model)
-    model.rename(root / "old")
-    commit_directory(
-        model,
-        lambda folder: copy_files(root / "old", folder),
-        schema=manifest.schema,
-        provenance={**manifest.provenance, "seed": 1},
-    )
-    sha = verify_directory(model).sha256
-    evaluated = read_manifest(evaluation)
-    evaluation.rename(root / "judged")
-
-    def write(folder):
-        copy_files(root / "judged", folder)
-        document = json.loads((folder / "metrics.json").read_text())
-        (folder / "metrics.json").write_text(json.dumps({**document, "model_sha256": sha}))
-
-    commit_directory(evaluation, write, schema=evaluated.schema, provenance=evaluated.provenance)
-
-
-def copy_files(source, target):
-    shutil.copytree(source, target, dirs_exist_ok=True)
-    (target / "manifest.json").unlink()
 
 
 def test_the_bundle_store_holds_what_was_judged(copied):

@@ -36,3 +36,22 @@ def test_a_lost_ledger_is_noticed_by_the_registry(copied):
 
 def test_words_for_no_champion():
     assert promotion.describe(None, "kept")["summary"] == "none: nothing was promoted yet"
+
+
+def test_the_card_of_a_version_says_how_it_became_champion(copied):
+    root, settings, result = copied
+    tracker = tracking.connect(settings)
+    version = tracker.client.get_model_version("segmenter", result["champion"]["version"])
+    assert version.tags["groundwork.promotion"] == "promote"
+    assert version.tags["groundwork.override"] == "none"
+    assert version.tags["groundwork.decision_id"] == result["decision_id"]
+    assert version.description.startswith(f"Bundle `{result['bundle_id']}`")
+    assert "Promoted by the gate" in version.description
+    (entry,) = open_ledger(settings).history("segmenter")
+    assert f"Policy `{entry.policy_sha256[:12]}`." in version.description
+    tracker.client.update_model_version("segmenter", version.version, description="")
+    promotion.promote_candidate(root, settings, dry_run=True)
+    assert tracker.client.get_model_version("segmenter", version.version).description == ""
+    promotion.promote_candidate(root, settings)
+    again = tracker.client.get_model_version("segmenter", version.version)
+    assert again.description == version.description

@@ -97,3 +97,9 @@ def _lines(*lines: Line) -> LineChart:
         x_range=(0.0, 1.0),
         y_range=(0.0, 1.0),
     )
+
+
+def test_dots_point_out_places_of_a_curve() -> None:
+    drawing = draw_lines(_lines(Line(name="a", points=((0.0, 0.0), (1.0, 1.0)), tone=2, dots=((1.0, 1.0),))))
+    assert drawing.count("<circle ") == 1
+    assert '<circle class="bar tone-2" cx="426.0" cy="14.0"' in drawing

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tasks.data.records import ImageRecord
 from tasks.errors import DataError, UnavailableError
-from tasks.report.photographs import contact_sheet, load_photograph
+from tasks.report.photographs import contact_sheet, crop_photographs, load_photograph
 
 
 def _record(name: str, height: int, width: int) -> ImageRecord:
@@ -50,3 +50,20 @@ def test_a_sheet_holds_every_pair() -> None:
     sheet = contact_sheet(pairs, columns=3, legend=[("missed", "#ff4d5e")])
     assert sheet.size == (16 + 3 * 100, 44 + 2 * 80)
     assert {(index, 0, 99) for index in range(5)} <= {colour for _, colour in sheet.getcolors(1 << 16)}
+
+
+def test_parts_of_an_image_are_brightened_alike_and_reduced(tmp_path) -> None:
+    pixels = np.full((32, 64, 3), 4, dtype=np.uint8)
+    pixels[8:24, 8:24] = 38
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    views = [(0, 0, 8, 8), (8, 8, 16, 16), (0, 0, 64, 32)]
+    dark, bright, whole = crop_photographs(tmp_path, _record("a.png", 32, 64), views, longest_side=32)
+    assert [part.gain for part in (dark, bright, whole)] == pytest.approx([5.0] * 3)
+    assert dark.picture.getpixel((4, 4)) == (20, 20, 20)
+    assert bright.picture.getpixel((8, 8)) == (190, 190, 190)
+    assert [part.picture.size for part in (dark, bright, whole)] == [(8, 8), (16, 16), (32, 16)]
+
+
+def test_parts_of_an_absent_image(tmp_path) -> None:
+    with pytest.raises(UnavailableError, match=r"a\.png: is missing\. Run `groundwork data pull`\."):
+        crop_photographs(tmp_path, _record("a.png", 8, 8), [(0, 0, 8, 8)], longest_side=8)

@@ -10,11 +10,13 @@ from tasks.report.tables import (
     full_label,
     interval_text,
     metric_groups,
+    not_judged_lines,
     number,
     reach,
     signed,
     tiles,
     whole,
+    worst_first,
 )
 
 
@@ -85,6 +87,38 @@ def test_limits_and_comparisons() -> None:
         "\u22120.020",
         "open",
     )
+
+
+def test_a_limit_names_its_category_or_image_and_what_was_held_to_it() -> None:
+    decision = {
+        "floors": [
+            {"metric": "box.recall50", "value": 0.5, "at_least": 0.5, "passed": True},
+            {"metric": "box.recall50", "value": 0.0, "at_least": 0.1, "category": "<b>cup</b>",
+             "objects": 40, "upper": 0.0634, "passed": False},
+            {"metric": "mask.recall50", "value": 0.2, "at_least": 0.8, "image_id": 139, "passed": False},
+        ]
+    }  # fmt: skip
+    rows, hidden = worst_first(floor_rows(decision))
+    assert hidden == 0
+    assert [(row.about, row.value, row.upper, row.tone) for row in rows] == [
+        ("category <b>cup</b>, 40 regions", "0.000", "at most 0.063", "bad"),
+        ("image 139", "0.200", "", "bad"),
+        ("", "0.500", "", "good"),
+    ]
+    many = {"floors": [decision["floors"][0]] * 60 + [decision["floors"][1]] * 3}
+    rows, hidden = worst_first(floor_rows(many))
+    assert ([row.tone for row in rows[:4]], len(rows), hidden) == (["bad"] * 3 + ["good"], 40, 23)
+
+
+def test_categories_that_were_not_judged_are_named() -> None:
+    left = [
+        {"metric": "box.recall50", "category": name, "objects": count, "min_objects": 25}
+        for name, count in (("toaster", 9), ("hair drier", 11))
+    ]
+    assert not_judged_lines({"not_judged": left}) == [
+        "Box recall, fewer than 25 regions: toaster (9), hair drier (11)."
+    ]
+    assert not_judged_lines({}) == []
 
 
 @pytest.mark.parametrize("value", [None, True, "0.5", [0.5]])

@@ -1,7 +1,9 @@
+import dataclasses
 from typing import Any
 
 import pytest
 
+from tasks.report.sources import Override
 from tasks.report.verdict import read_verdict
 
 FLOOR = {"metric": "mask.ap50", "value": 0.7, "at_least": 0.6, "passed": True}
@@ -65,6 +67,51 @@ def _decision(verdict: str, *outcomes: str, **changes: Any) -> dict[str, Any]:
 def test_a_decision_in_one_sentence(decision: dict[str, Any], kind: str, sentence: str) -> None:
     verdict = read_verdict(decision, in_force=False)
     assert (verdict.kind, verdict.sentence) == (kind, sentence)
+
+
+OVERRIDE = Override(
+    who="grace", when="2026-11-21T10:00:00+00:00", why="a demo", until="2026-12-31", sequence=4, is_over=False
+)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "is_over", "kind", "sentence"),
+    [
+        (
+            "reject",
+            False,
+            "override",
+            "The gate rejected it. grace made it champion all the same on 2026-11-21, in "
+            "entry 4 of the ledger; this holds until 2026-12-31. The reason given: a demo",
+        ),
+        (
+            "inconclusive",
+            True,
+            "ended",
+            "The gate left it open. grace made it champion all the same on 2026-11-21, in "
+            "entry 4 of the ledger; this ended on 2026-12-31. The reason given: a demo",
+        ),
+    ],
+)
+def test_an_override_is_said_before_everything_else(verdict, is_over, kind, sentence) -> None:
+    override = dataclasses.replace(OVERRIDE, is_over=is_over)
+    found = read_verdict(_decision(verdict, "not better"), in_force=True, override=override)
+    assert (found.kind, found.sentence) == (kind, sentence)
+    assert found.word == {"override": "Champion by override", "ended": "Override is over"}[kind]
+
+
+def test_remarks_are_shown_and_an_older_decision_has_none() -> None:
+    decision = _decision("promote", "better", remarks=["This is model 3."])
+    assert read_verdict(decision, in_force=False).remarks == ("This is model 3.",)
+    assert read_verdict(_decision("promote", "better"), in_force=False).remarks == ()
+
+
+def test_a_split_that_was_used_too_often_is_the_reason() -> None:
+    decision = _decision("inconclusive", "better", "not worse", uses=21, max_uses=20)
+    assert read_verdict(decision, in_force=False).sentence == (
+        "All 2 limits are met, but so many models were judged on these images that one wins by luck. The "
+        "champion stays."
+    )
 
 
 def test_the_champion_is_called_so() -> None:

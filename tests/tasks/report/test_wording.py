@@ -14,6 +14,11 @@ def test_words_follow_the_inputs(challenger: ReportInputs) -> None:
     )
     assert words["random_lead"] == "Nobody chose them: drawn from 5 images with seed 7."
     assert [slug for slug, _ in words["sections"]][:3] == ["metrics", "gate", "curves"]
+    assert dict(words["definitions"])["Intervals"].startswith("Percentile bootstrap over images; ")
+    corrected = dataclasses.replace(sources, decision=sources.decision | {"interval": "bca"})
+    assert dict(page_words(challenger, corrected)["definitions"])["Intervals"].startswith(
+        "Bias-corrected and accelerated (BCa) bootstrap over images; "
+    )
     alone = page_words(challenger, dataclasses.replace(sources, history=(), champion_curves=None))
     assert "training" not in dict(alone["sections"])
     assert "dashed" not in alone["curves_lead"]

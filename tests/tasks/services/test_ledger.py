@@ -7,11 +7,11 @@ import pytest
 
 from tasks.errors import IntegrityError, UsageError
 from tasks.services.ledger import Ledger, open_ledger
-from tasks.services.ledger_entry import Conflict
+from tasks.services.ledger_entry import Conflict, override_behind
 from tasks.services.ledger_s3 import S3Entries
 from tasks.services.ledger_sqlite import SqliteEntries
 from tasks.services.settings import Settings
-from tests.tasks.services.proposals import proposal
+from tests.tasks.services.proposals import OLD, proposal
 
 
 @pytest.fixture(params=["sqlite", "s3"])
@@ -215,6 +215,41 @@ def test_a_rollback_without_a_reason_is_refused(ledger):
     promoted(ledger, "a", "b")
     with pytest.raises(UsageError, match=r"a rollback needs who and why, got who='g', why=''\."):
         ledger.rollback("segmenter", who="g", why="")
+
+
+def overriding(name, **changes):
+    values = {"kind": "override", "overrules": "decision-1", "until": "2026-12-31"}
+    return proposal(name, **(values | changes))
+
+
+def test_an_override_is_kept_in_every_store_and_applied_once(ledger):
+    promoted(ledger, "a")
+    entry = ledger.append(overriding("b"), expected_sequence=1)
+    assert (entry.kind, entry.overrules, entry.until) == ("override", "decision-1", "2026-12-31")
+    assert ledger.append(overriding("b"), expected_sequence=1) == entry
+    assert ledger.champion("segmenter") == entry
+    with pytest.raises(Conflict, match=r"Judge again: `groundwork gate`\."):
+        ledger.append(overriding("c"), expected_sequence=1)
+
+
+def test_a_rollback_from_a_renewed_override_goes_to_another_bundle(ledger):
+    promoted(ledger, "a")
+    ledger.append(overriding("b"), expected_sequence=1)
+    ledger.append(overriding("b", decision_id="renewed", until="2027-01-31"), expected_sequence=2)
+    assert ledger.rollback("segmenter", who="g", why="w").bundle_id == "bundle-a"
+    back = ledger.rollback("segmenter", who="g", why="w", to=3)
+    assert (back.bundle_id, back.restores, back.until) == ("bundle-b", 3, None)
+    assert override_behind(ledger.history("segmenter")).until == "2027-01-31"
+
+
+def test_a_ledger_that_an_older_release_wrote_goes_on(tmp_path):
+    """The line is one that it did write; new entries follow it."""
+    entries = SqliteEntries(tmp_path / "ledger.db")
+    assert entries.create("segmenter", 1, "decision-a", OLD)
+    ledger = Ledger(entries=entries, marks=tmp_path / "marks")
+    assert ledger.champion("segmenter").bundle_id == "bundle-a"
+    ledger.append(overriding("b"), expected_sequence=1)
+    assert [entry.kind for entry in ledger.history("segmenter")] == ["promote", "override"]
 
 
 def test_a_rollback_and_a_promotion_race_and_both_are_told_the_truth(ledger):

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import IntegrityError, UnavailableError
+from tasks.data.commit import verify_directory
+from tasks.errors import IntegrityError, UnavailableError, UsageError
 from tasks.services.ledger import Ledger
 from tasks.services.ledger_sqlite import SqliteEntries
 from tasks.services.registry import (
     SEQUENCE,
+    ModelUri,
     champion_alias,
+    fetch_version,
+    parse_uri,
     reconcile,
     register,
     require_version,
@@ -213,3 +217,86 @@ def test_an_alias_set_by_hand_is_left_alone_until_there_is_a_champion(tracker, m
     tracker.client.set_registered_model_alias(model, "champion", "1")
     assert reconcile(tracker, model, ledger.champion) is None
     assert champion_alias(tracker, model) == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "version", "alias"),
+    [
+        ("models:/segmenter/12", "segmenter", "12", None),
+        ("models:/segmenter@champion", "segmenter", None, "champion"),
+        ("models:/box.seg-2@next_1", "box.seg-2", None, "next_1"),
+    ],
+)
+def test_addresses_of_versions(text, name, version, alias):
+    uri = parse_uri(text)
+    assert uri == ModelUri(name=name, version=version, alias=alias)
+    assert str(uri) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models:/", "models:/segmenter", "models:/segmenter/", "models:/segmenter/latest", "models:/m-01@",
+        "models:/segmenter/1/x", "models:/segmenter/1@x", "models:/seg menter/1", "models:/Seg'menter/1",
+        "models:/../etc/1", "runs:/1/model", "models:/segmenter/-1",
+    ],
+)  # fmt: skip
+def test_what_is_no_address(text):
+    with pytest.raises(UsageError):
+        parse_uri(text)
+
+
+def test_a_version_is_fetched_once_and_proved(tracker, model, run_id, tmp_path):
+    register(tracker, run_id, model, BUNDLE)
+    tracker.client.set_registered_model_alias(model, "next", "1")
+    recorded = verify_directory(stored_model(tracker)).sha256
+    folder, sha256 = fetch_version(tracker, parse_uri(f"models:/{model}@next"), tmp_path / "cache")
+    assert sha256 == recorded == verify_directory(folder).sha256
+    assert folder == tmp_path / "cache" / sha256[:16]
+    shutil.rmtree(stored_model(tracker))
+    assert fetch_version(tracker, parse_uri(f"models:/{model}/1"), tmp_path / "cache") == (folder, sha256)
+    (folder / "config.json").write_text("other")
+    with pytest.raises((IntegrityError, UnavailableError)):
+        fetch_version(tracker, parse_uri(f"models:/{model}/1"), tmp_path / "cache")
+
+
+def test_a_version_with_another_model_in_it_is_refused(tracker, model, run_id, tmp_path, make_model):
+    register(tracker, run_id, model, BUNDLE)
+    stored = stored_model(tracker)
+    recorded = verify_directory(stored).sha256
+    shutil.rmtree(stored)
+    other = make_model("other weights")
+    shutil.copytree(other, stored)
+    with pytest.raises(IntegrityError) as caught:
+        fetch_version(tracker, parse_uri(f"models:/{model}/1"), tmp_path / "cache")
+    assert str(caught.value) == (
+        f"{model} version 1: holds model {verify_directory(other).sha256}, recorded was {recorded}. "
+        "Do not use it. Delete the version, then record the run again."
+    )
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_is_not_registered_names_what_is(tracker, model, run_id, tmp_path):
+    register(tracker, run_id, model, BUNDLE)
+    tracker.client.set_registered_model_alias(model, "next", "1")
+    hint = "Name one of these, or register the model of this checkout: `groundwork run`."
+    for name, what in (
+        (f"{model}/7", f"{model} has no version 7; its versions are: 1"),
+        (f"{model}@old", f"{model} has no alias 'old'; its aliases are: next"),
+    ):
+        with pytest.raises(UnavailableError) as caught:
+            fetch_version(tracker, parse_uri(f"models:/{name}"), tmp_path)
+        assert str(caught.value) == f"models:/{name}: {what}. {hint}"
+    with pytest.raises(UnavailableError, match=f"there is no model 'gone'; registered are: .*{model}"):
+        fetch_version(tracker, parse_uri("models:/gone/1"), tmp_path)
+
+
+def test_a_version_without_a_recorded_hash_cannot_be_proved(tracker, model, tmp_path):
+    tracker.client.create_registered_model(model)
+    tracker.client.create_model_version(model, source=str(tmp_path), run_id=None)
+    with pytest.raises(IntegrityError) as caught:
+        fetch_version(tracker, parse_uri(f"models:/{model}/1"), tmp_path / "cache")
+    assert str(caught.value) == (
+        f"models:/{model}/1: no hash was recorded with it, so its bytes cannot be proved. "
+        "Use a version that `groundwork run` registered."
+    )

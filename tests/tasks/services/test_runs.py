@@ -10,7 +10,6 @@ from tasks.services.runs import (
     DatasetUse,
     FinishedRun,
     attach_report,
-    end_run,
     mirror_history,
     open_run,
     record_run,
@@ -222,13 +221,12 @@ def test_two_mirrors_at_once_write_each_point_once(tracker, tmp_path):
 def test_a_stopped_run_says_so_and_goes_on_when_resumed(tracker, tmp_path):
     path = write_history(tmp_path / "history.jsonl", [1])
     mirror_history(tracker, path, "key")
-    end_run(tracker, "key", "KILLED")
-    end_run(tracker, "unknown", "FAILED")
+    (run,) = runs_of(tracker)
+    tracker.client.set_terminated(run.info.run_id, "KILLED")
     assert [run.info.status for run in runs_of(tracker)] == ["KILLED"]
     mirror_history(tracker, path, "key")
     assert [run.info.status for run in runs_of(tracker)] == ["RUNNING"]
     record_run(tracker, finished(tmp_path))
-    end_run(tracker, "key", "FAILED")
     assert [run.info.status for run in runs_of(tracker)] == ["FINISHED"]
 
 

@@ -11,7 +11,7 @@ from tasks.errors import UnavailableError
 from tasks.services.processes import this_process
 from tasks.services.runs import open_run
 from tasks.services.settings import Settings
-from tasks.services.tracking import PROCESS, Tracker, close_dead_runs, connect, run_url
+from tasks.services.tracking import PROCESS, Tracker, close_dead_runs, connect, look, run_url
 from tests.tasks.services.mlflow_parts import dead_port, runs_of
 
 
@@ -24,6 +24,30 @@ def test_a_local_database_is_made_once_and_kept_private(tracker, mlflow_home):
     assert [stat.S_IMODE(path.stat().st_mode) for path in (home, home / "mlartifacts")] == [0o700, 0o700]
     location = tracker.client.get_experiment(tracker.experiment_id).artifact_location
     assert location == (home / "mlartifacts").as_uri()
+
+
+def test_a_look_changes_nothing(tracker, mlflow_home, monkeypatch):
+    """Neither a new experiment nor the end of a dead run."""
+    run = open_run(tracker, "key", name="left behind")
+    tracker.client.set_tag(run.info.run_id, PROCESS, "elsewhere:1:1")
+    experiments = len(tracker.client.search_experiments())
+    seen = look(Settings.load(mlflow_home))
+    assert seen.client.get_run(run.info.run_id).info.status == "RUNNING"
+    assert len(seen.client.search_experiments()) == experiments
+
+
+def test_a_look_at_nothing_makes_nothing(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(UnavailableError) as caught:
+        look(Settings.load(tmp_path))
+    assert str(caught.value) == (
+        f"sqlite:///{tmp_path}/.groundwork/mlflow.db: MLflow cannot be used (nothing was recorded yet). "
+        "Name its address: MLFLOW_TRACKING_URI."
+    )
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", dead_port())
+    with pytest.raises(UnavailableError, match="ConnectionRefusedError"):
+        look(Settings.load(tmp_path))
 
 
 def test_nothing_is_reported_to_anybody(tracker):
