@@ -82,12 +82,6 @@ class BoxSupervision:
         if self.warmup_steps < 0:
             raise ValueError(f"warmup_steps must be at least 0, got {self.warmup_steps}.")
 
-    @property
-    def needs_image(self) -> bool:
-        """Whether any loss but the projection is on."""
-        return any((self.global_weight, self.local_weight, self.pairwise_weight,
-                    self.level_set_weight, self.consistency_weight))  # fmt: skip
-
     def cascade(self) -> AffinityCascade:
         """Build the propagations."""
         return AffinityCascade(
@@ -122,22 +116,56 @@ def cover(boxes_R4: Tensor, height: int, width: int, *, stride: float) -> Tensor
     return along(top_R1, bottom_R1, height)[:, :, None] * along(left_R1, right_R1, width)[:, None, :]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Guidance:
+    """What the images say about masks of one size: made once, used by every layer and head."""
+
+    image_BCHW: Tensor
+    """Colours at the size of the masks."""
+    trees: Structure | None
+    """Of the images at the size of the global branch; None where nothing asks for them."""
+    similarity_BKHW: Tensor | None
+    """Of neighbours, for the pairwise loss; None where it is off."""
+
+
+@torch.no_grad()
+def guide(
+    image_BCHW: Tensor, size: tuple[int, int], supervision: BoxSupervision, *, valid_BHW: Tensor | None = None
+) -> Guidance:
+    """Prepare the images for masks of one size.
+
+    Args:
+        image_BCHW: Colours in [0, 1] of any size.
+        size: Height and width of the masks.
+        supervision: Says what is needed.
+        valid_BHW: For the pairwise loss: 1 where the image is, 0 where it was padded, sized as the masks.
+
+    Returns:
+        Colours, one tree an image and similarities.
+    """
+    resized_BCHW = functional.interpolate(image_BCHW, size=size, mode="bilinear", antialias=True)
+    trees, similarity = None, None
+    if supervision.global_weight or supervision.level_set_weight:
+        side = supervision.propagation_side
+        squashed = resized_BCHW
+        if side is not None:
+            squashed = functional.interpolate(resized_BCHW, size=(side, side), mode="bilinear")
+        trees = minimum_spanning_tree(squashed)
+    if supervision.pairwise_weight:
+        similarity = colour_similarity(resized_BCHW, valid_BHW, dilation=supervision.pairwise_dilation)
+    return Guidance(image_BCHW=resized_BCHW, trees=trees, similarity_BKHW=similarity)
+
+
 def box_losses(
-    masks: PredictedMasks,
-    guidance_BCHW: Tensor,
-    supervision: BoxSupervision,
-    *,
-    step: int,
-    valid_BHW: Tensor | None = None,
+    masks: PredictedMasks, guidance: Guidance, supervision: BoxSupervision, *, step: int
 ) -> dict[str, Tensor]:
     """Compute every loss that is switched on, already weighted.
 
     Args:
         masks: R regions of B images.
-        guidance_BCHW: Colours in [0, 1] of any size; resized to the masks.
+        guidance: From ``guide``, of the size of the masks.
         supervision: Weights and bandwidths.
         step: Number of steps already taken.
-        valid_BHW: For the pairwise loss: 1 where the image is, 0 where it was padded, sized as the masks.
 
     Returns:
         Scalars by name. Without a region all are 0 and pass a gradient of 0 to the logits.
@@ -145,52 +173,52 @@ def box_losses(
     Raises:
         ValueError: If shapes do not fit together or an image does not exist.
     """
-    _check(masks, guidance_BCHW)
+    _check(masks, guidance)
     probability_RHW = masks.logit_RHW.sigmoid()
     losses = {}
     if supervision.projection_weight:
         inside = masks.inside_RHW
         shadow = projection_loss(probability_RHW, inside.amax(dim=1), inside.amax(dim=2))
         losses["projection"] = supervision.projection_weight * shadow
-    if supervision.needs_image:
-        height, width = masks.logit_RHW.shape[1:]
-        with torch.no_grad():
-            guidance_BCHW = functional.interpolate(
-                guidance_BCHW, size=(height, width), mode="bilinear", antialias=True
-            )
-        others = _propagated(probability_RHW, masks, guidance_BCHW, supervision)
-        others |= _compared(probability_RHW, masks, guidance_BCHW, supervision, valid_BHW)
-        rise = min(1.0, (step + 1) / max(1, supervision.warmup_steps))
-        losses |= {name: rise * value for name, value in others.items()}
+    rise = min(1.0, (step + 1) / max(1, supervision.warmup_steps))
+    for part in (_propagated, _compared):
+        found = part(probability_RHW, masks, guidance, supervision)
+        losses |= {name: rise * value for name, value in found.items()}
     nothing = masks.logit_RHW.sum() * 0.0
     return {name: value + nothing for name, value in losses.items()}
 
 
-def _check(masks: PredictedMasks, guidance_BCHW: Tensor) -> None:
-    if masks.inside_RHW.shape != masks.logit_RHW.shape or masks.image_R.shape != masks.logit_RHW.shape[:1]:
+def _check(masks: PredictedMasks, guidance: Guidance) -> None:
+    shape, images = masks.logit_RHW.shape, guidance.image_BCHW
+    if masks.inside_RHW.shape != shape or masks.image_R.shape != shape[:1]:
         raise ValueError(
-            f"masks of shape {tuple(masks.logit_RHW.shape)} need boxes of that shape and one image each, "
+            f"masks of shape {tuple(shape)} need boxes of that shape and one image each, "
             f"got {tuple(masks.inside_RHW.shape)} and {tuple(masks.image_R.shape)}."
         )
-    if len(masks.image_R) and int(masks.image_R.max()) >= len(guidance_BCHW):
-        raise ValueError(f"a mask is of image {int(masks.image_R.max())}, there are {len(guidance_BCHW)}.")
+    if images.shape[2:] != shape[1:]:
+        raise ValueError(
+            f"masks of size {tuple(shape[1:])} need guidance of that size, got {tuple(images.shape[2:])}."
+        )
+    if len(masks.image_R) and int(masks.image_R.max()) >= len(images):
+        raise ValueError(f"a mask is of image {int(masks.image_R.max())}, there are {len(images)}.")
 
 
 def _propagated(
-    probability_RHW: Tensor, masks: PredictedMasks, guidance_BCHW: Tensor, supervision: BoxSupervision
+    probability_RHW: Tensor, masks: PredictedMasks, guidance: Guidance, supervision: BoxSupervision
 ) -> dict[str, Tensor]:
     """Compare the masks with what propagation makes of them."""
-    if not (supervision.global_weight or supervision.local_weight) or not len(probability_RHW):
-        return {}
     cascade, losses = supervision.cascade(), {}
     if supervision.global_weight:
-        losses["global"] = supervision.global_weight * _far(
-            probability_RHW, masks, guidance_BCHW, cascade.far, supervision
-        )
+        small_RHW, far_RHW = _far(probability_RHW, masks, guidance, cascade.far)
+        distance = distance_inside(small_RHW, far_RHW, masks.inside_RHW, supervision.average)
+        losses["global"] = supervision.global_weight * distance
     if supervision.local_weight:
         with torch.no_grad():
             near_RHW = cascade.near(
-                probability_RHW[:, None], guidance_BCHW, masks.inside_RHW[:, None], image_R=masks.image_R
+                probability_RHW[:, None],
+                guidance.image_BCHW,
+                masks.inside_RHW[:, None],
+                image_R=masks.image_R,
             )[:, 0]
         distance = distance_inside(probability_RHW, near_RHW, masks.inside_RHW, supervision.average)
         losses["local"] = supervision.local_weight * distance
@@ -198,27 +226,23 @@ def _propagated(
 
 
 def _far(
-    probability_RHW: Tensor,
-    masks: PredictedMasks,
-    guidance_BCHW: Tensor,
-    cascade: GlobalCascade,
-    supervision: BoxSupervision,
-) -> Tensor:
-    size, side = probability_RHW.shape[1:], supervision.propagation_side
-    small_RHW = probability_RHW
-    if side is not None:
-        small_RHW = _resize(probability_RHW, (side, side))
-        guidance_BCHW = functional.interpolate(guidance_BCHW, size=(side, side), mode="bilinear")
+    probability_RHW: Tensor, masks: PredictedMasks, guidance: Guidance, cascade: GlobalCascade
+) -> tuple[Tensor, Tensor]:
+    """Return the masks and what global propagation makes of them, both through its size and back."""
+    trees = guidance.trees
+    if trees is None or not len(probability_RHW):
+        return probability_RHW, probability_RHW.detach()
+    size, side = tuple(probability_RHW.shape[1:]), (trees.height, trees.width)
+    small_RHW = probability_RHW if side == size else _resize(probability_RHW, side)
     with torch.no_grad():
-        trees = minimum_spanning_tree(guidance_BCHW)
         far_RHW = cascade(small_RHW[:, None], trees, image_R=masks.image_R)[:, 0]
-    if side is not None:  # the loss is taken at the size of the masks, through down and up again
-        far_RHW, small_RHW = _resize(far_RHW, size), _resize(small_RHW, size)
-    return distance_inside(small_RHW, far_RHW, masks.inside_RHW, supervision.average)
+    if side == size:
+        return small_RHW, far_RHW
+    return _resize(small_RHW, size), _resize(far_RHW, size)
 
 
 def _resize(field_RHW: Tensor, size: tuple[int, ...]) -> Tensor:
-    return functional.interpolate(field_RHW[:, None], size=tuple(size), mode="bilinear")[:, 0]
+    return functional.interpolate(field_RHW[:, None], size=list(size), mode="bilinear")[:, 0]
 
 
 def distance_inside(first_RHW: Tensor, second_RHW: Tensor, inside_RHW: Tensor, average: Average) -> Tensor:
@@ -231,36 +255,36 @@ def distance_inside(first_RHW: Tensor, second_RHW: Tensor, inside_RHW: Tensor, a
 
 
 def _compared(
-    probability_RHW: Tensor,
-    masks: PredictedMasks,
-    guidance_BCHW: Tensor,
-    supervision: BoxSupervision,
-    valid_BHW: Tensor | None,
+    probability_RHW: Tensor, masks: PredictedMasks, guidance: Guidance, supervision: BoxSupervision
 ) -> dict[str, Tensor]:
     """Compute the losses of the peers: pairwise, level set and local consistency."""
-    losses = {}
-    if supervision.pairwise_weight:
-        with torch.no_grad():
-            like_BKHW = colour_similarity(guidance_BCHW, valid_BHW, dilation=supervision.pairwise_dilation)
+    losses, inside_RHW = {}, masks.inside_RHW
+    if guidance.similarity_BKHW is not None:
         losses["pairwise"] = supervision.pairwise_weight * pairwise_loss(
-            masks.logit_RHW, like_BKHW[masks.image_R], masks.inside_RHW,
-            threshold=supervision.pairwise_threshold, dilation=supervision.pairwise_dilation,
-        )  # fmt: skip
-    image_RCHW = guidance_BCHW[masks.image_R]
+            masks.logit_RHW,
+            guidance.similarity_BKHW[masks.image_R],
+            inside_RHW,
+            threshold=supervision.pairwise_threshold,
+            dilation=supervision.pairwise_dilation,
+        )
     if supervision.level_set_weight:
-        refined = _refined(probability_RHW, masks.image_R, minimum_spanning_tree(guidance_BCHW))
-        colour = level_set_loss(probability_RHW, image_RCHW, masks.inside_RHW)
-        feature = level_set_loss(probability_RHW, refined, masks.inside_RHW)
+        colour = level_set_loss(probability_RHW, guidance.image_BCHW[masks.image_R], inside_RHW)
+        refined_R1HW = _refined(probability_RHW, masks.image_R, guidance.trees)
+        feature = level_set_loss(probability_RHW, refined_R1HW, inside_RHW)
         losses["level_set"] = supervision.level_set_weight * (colour + 100.0 * feature)
     if supervision.consistency_weight:
         losses["consistency"] = supervision.consistency_weight * consistency_loss(
-            probability_RHW, image_RCHW, masks.inside_RHW
+            probability_RHW, guidance.image_BCHW[masks.image_R], inside_RHW
         )
     return losses
 
 
-def _refined(probability_RHW: Tensor, image_R: Tensor, trees: Structure) -> Tensor:
+def _refined(probability_RHW: Tensor, image_R: Tensor, trees: Structure | None) -> Tensor:
     """Filter the masks along the trees of their images: the field that the level set calls features."""
-    if not len(probability_RHW):
-        return probability_RHW[:, None]
-    return TreeFilter(sigma=0.1)(probability_RHW[:, None], trees, image_R=image_R)
+    if trees is None or not len(probability_RHW):
+        return probability_RHW[:, None].detach()
+    size = tuple(probability_RHW.shape[1:])
+    side = (trees.height, trees.width)
+    small_RHW = probability_RHW if side == size else _resize(probability_RHW, side)
+    refined_RHW = TreeFilter(sigma=0.1)(small_RHW[:, None], trees, image_R=image_R)[:, 0]
+    return (refined_RHW if side == size else _resize(refined_RHW, size))[:, None]

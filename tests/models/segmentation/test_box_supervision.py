@@ -9,6 +9,7 @@ from models.segmentation.box_supervision import (
     box_losses,
     cover,
     distance_inside,
+    guide,
 )
 
 EVERY = BoxSupervision(
@@ -37,6 +38,11 @@ def scene(regions: int = 3, images: int = 2, size: int = 16) -> tuple[PredictedM
     return masks, image
 
 
+def losses_of(masks, image, supervision, *, step):
+    size = tuple(masks.logit_RHW.shape[1:])
+    return box_losses(masks, guide(image, size, supervision), supervision, step=step)
+
+
 def test_cover_by_hand() -> None:
     box = torch.tensor([[1.0, 2.0, 6.0, 8.0]])  # in samples of stride 2: 0.5 to 3, 1 to 4
     expected = torch.zeros(5, 4)
@@ -46,7 +52,7 @@ def test_cover_by_hand() -> None:
 
 def test_every_loss_is_there_finite_and_moves_the_logits() -> None:
     masks, image = scene()
-    losses = box_losses(masks, image, EVERY, step=0)
+    losses = losses_of(masks, image, EVERY, step=0)
     assert set(losses) == NAMES
     for name, value in losses.items():
         assert torch.isfinite(value), name
@@ -57,8 +63,8 @@ def test_every_loss_is_there_finite_and_moves_the_logits() -> None:
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_weight_of_zero_switches_a_loss_off_and_leaves_the_others(name: str) -> None:
     masks, image = scene()
-    everything = box_losses(masks, image, EVERY, step=0)
-    off = box_losses(masks, image, dataclasses.replace(EVERY, **{f"{name}_weight": 0.0}), step=0)
+    everything = losses_of(masks, image, EVERY, step=0)
+    off = losses_of(masks, image, dataclasses.replace(EVERY, **{f"{name}_weight": 0.0}), step=0)
     assert set(off) == NAMES - {name}
     for other, value in off.items():
         torch.testing.assert_close(value, everything[other])
@@ -68,15 +74,15 @@ def test_a_weight_scales_its_loss() -> None:
     masks, image = scene()
     twice = dataclasses.replace(EVERY, global_weight=4.0)
     torch.testing.assert_close(
-        box_losses(masks, image, twice, step=0)["global"],
-        2 * box_losses(masks, image, EVERY, step=0)["global"],
+        losses_of(masks, image, twice, step=0)["global"],
+        2 * losses_of(masks, image, EVERY, step=0)["global"],
     )
 
 
 def test_all_but_the_projection_rise() -> None:
     masks, image = scene()
     slow = dataclasses.replace(EVERY, warmup_steps=4)
-    early, late = (box_losses(masks, image, slow, step=step) for step in (0, 9))
+    early, late = (losses_of(masks, image, slow, step=step) for step in (0, 9))
     torch.testing.assert_close(early["projection"], late["projection"])
     for name in NAMES - {"projection"}:
         torch.testing.assert_close(4 * early[name], late[name])
@@ -85,7 +91,7 @@ def test_all_but_the_projection_rise() -> None:
 def test_a_batch_without_a_region_gives_zeros_that_can_be_summed() -> None:
     masks, image = scene()
     empty = PredictedMasks(masks.logit_RHW[:0], masks.image_R[:0], masks.inside_RHW[:0])
-    total = sum(box_losses(empty, image, EVERY, step=0).values())
+    total = sum(losses_of(empty, image, EVERY, step=0).values())
     total.backward()
     assert total.item() == 0.0
     assert not masks.logit_RHW.grad.any()
@@ -94,8 +100,8 @@ def test_a_batch_without_a_region_gives_zeros_that_can_be_summed() -> None:
 def test_regions_of_one_image_give_what_each_gives_with_an_image_of_its_own() -> None:
     """One tree an image, whoever asks: the published code builds one for each region."""
     masks, image = scene(regions=4)
-    together = box_losses(masks, image, EVERY, step=0)
-    apart = box_losses(
+    together = losses_of(masks, image, EVERY, step=0)
+    apart = losses_of(
         PredictedMasks(masks.logit_RHW, torch.arange(4), masks.inside_RHW),
         image[masks.image_R],
         EVERY,
@@ -109,13 +115,13 @@ def test_a_mask_that_fills_its_box_has_no_projection_loss() -> None:
     inside = cover(torch.tensor([[4.0, 4.0, 20.0, 24.0]]), 16, 16, stride=2.0)
     masks = PredictedMasks(torch.where(inside > 0, 40.0, -40.0), torch.zeros(1, dtype=torch.int64), inside)
     only = BoxSupervision(global_weight=0.0, local_weight=0.0)
-    assert box_losses(masks, torch.zeros(1, 3, 8, 8), only, step=0)["projection"].item() < 1e-5
+    assert losses_of(masks, torch.zeros(1, 3, 8, 8), only, step=0)["projection"].item() < 1e-5
 
 
 def test_the_squashed_global_branch_runs_at_its_own_size() -> None:
     masks, image = scene()
     squashed = dataclasses.replace(EVERY, propagation_side=8, average="samples")
-    losses = box_losses(masks, image, squashed, step=0)
+    losses = losses_of(masks, image, squashed, step=0)
     (slope,) = torch.autograd.grad(losses["global"], masks.logit_RHW)
     assert slope.any()
 
@@ -146,6 +152,10 @@ def test_values_that_nothing_can_be_computed_with_are_named(given: dict, message
 def test_masks_that_do_not_fit_are_named() -> None:
     masks, image = scene()
     with pytest.raises(ValueError, match="a mask is of image 1, there are 1"):
-        box_losses(masks, image[:1], EVERY, step=0)
+        losses_of(masks, image[:1], EVERY, step=0)
+    with pytest.raises(
+        ValueError, match=r"masks of size \(16, 16\) need guidance of that size, got \(8, 8\)"
+    ):
+        box_losses(masks, guide(image, (8, 8), EVERY), EVERY, step=0)
     with pytest.raises(ValueError, match=r"need boxes of that shape and one image each"):
-        box_losses(masks._replace(image_R=masks.image_R[:1]), image, EVERY, step=0)
+        losses_of(masks._replace(image_R=masks.image_R[:1]), image, EVERY, step=0)
