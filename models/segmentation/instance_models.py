@@ -1,7 +1,7 @@
 """Segmenters whose heads share every loss: what a trainer and a predictor need to know of them.
 
-Papers: Wang et al., "SOLOv2", https://arxiv.org/abs/2003.10152; Cheng et al., "Mask2Former",
-https://arxiv.org/abs/2112.01527.
+Papers: Tian et al., "CondInst", https://arxiv.org/abs/2003.05664; Wang et al., "SOLOv2",
+https://arxiv.org/abs/2003.10152; Cheng et al., "Mask2Former", https://arxiv.org/abs/2112.01527.
 
 Shape suffixes:
     B = images   C = channels   H = height   W = width
@@ -16,6 +16,8 @@ from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 
 from models.segmentation.backbones import Pyramid
 from models.segmentation.box_supervision import BoxSupervision
+from models.segmentation.condinst import CondInstHead
+from models.segmentation.condinst_objective import condinst_losses, detect_conditionally
 from models.segmentation.config import PredictionConfig
 from models.segmentation.decode import Detections
 from models.segmentation.objective import TrainingBatch
@@ -34,7 +36,34 @@ class InstanceModel(Protocol):
     def detect(
         self, image_BCHW: Tensor, sizes: Sequence[tuple[int, int]], thresholds: PredictionConfig
     ) -> list[Detections]:
-        """Find the regions of images with values in [0, 1], in the pixels of the sizes given."""
+        """Find the regions of whole images with values in [0, 1], in the pixels of the sizes given."""
+
+
+class CondInstSegmenter(nn.Module):
+    """CondInst on FCOS.
+
+    Args:
+        pyramid: Backbone with as many levels as the head has strides.
+        head: Reads them.
+    """
+
+    def __init__(self, *, pyramid: Pyramid, head: CondInstHead) -> None:
+        super().__init__()
+        self.pyramid, self.head = pyramid, head
+
+    def losses(self, batch: TrainingBatch, supervision: BoxSupervision, *, step: int) -> dict[str, Tensor]:
+        """See ``InstanceModel``."""
+        output = self.head(self.pyramid(batch.image_BCHW))
+        return condinst_losses(self.head, output, batch, supervision, step=step)
+
+    @torch.no_grad()
+    def detect(
+        self, image_BCHW: Tensor, sizes: Sequence[tuple[int, int]], thresholds: PredictionConfig
+    ) -> list[Detections]:
+        """See ``InstanceModel``."""
+        output = self.head(self.pyramid(image_BCHW))
+        scales = [image_BCHW.shape[3] / width for _, width in sizes]
+        return detect_conditionally(self.head, output, sizes, scales, thresholds)
 
 
 class SoloSegmenter(nn.Module):

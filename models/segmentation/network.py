@@ -11,6 +11,7 @@ Shape suffixes:
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -171,18 +172,19 @@ class MaskFeatures(nn.Module):
         return merged
 
 
-def locations(sizes: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+def locations(sizes: list[tuple[int, int]], strides: Sequence[int] = STRIDES) -> tuple[Tensor, Tensor]:
     """List the centres of the cells of all levels, row-major, level by level.
 
     Args:
         sizes: ``(height, width)`` of each level.
+        strides: Of the levels.
 
     Returns:
         Points ``(x, y)`` in pixels of the input, shape (L, 2), and the stride of each, shape (L,).
     """
-    points, strides = [], []
-    for (height, width), stride in zip(sizes, STRIDES, strict=True):
+    points, repeated = [], []
+    for (height, width), stride in zip(sizes, strides, strict=True):
         y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
         points.append(torch.stack((x, y), dim=-1).reshape(-1, 2) * stride)
-        strides.append(torch.full((height * width,), float(stride)))
-    return torch.cat(points), torch.cat(strides)
+        repeated.append(torch.full((height * width,), float(stride)))
+    return torch.cat(points), torch.cat(repeated)

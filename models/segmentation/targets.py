@@ -16,13 +16,16 @@ LEVEL_REACH = 6.0
 """A level answers for regions whose farthest border is at most so many strides away; the last, for more."""
 
 
-def assign_locations(point_L2: Tensor, stride_L: Tensor, boxes_G4: Tensor) -> Tensor:
+def assign_locations(
+    point_L2: Tensor, stride_L: Tensor, boxes_G4: Tensor, *, reach: float = LEVEL_REACH
+) -> Tensor:
     """Give each location the region it answers for.
 
     Args:
         point_L2: Locations ``(x, y)`` in pixels.
         stride_L: Stride of each location's level.
         boxes_G4: Boxes of one image in the same pixels.
+        reach: Strides to the farthest border of the largest region of a level; the paper has 8.
 
     Returns:
         Region in [0, G) or -1, int64, shape (L,).
@@ -33,8 +36,8 @@ def assign_locations(point_L2: Tensor, stride_L: Tensor, boxes_G4: Tensor) -> Te
     centre_G2 = (boxes_G4[:, :2] + boxes_G4[:, 2:]) / 2
     offset_LG = (point_L2[:, None] - centre_G2[None]).abs().amax(dim=2)
     farthest_LG = distance_LG4.amax(dim=2)
-    low_L = torch.where(stride_L == stride_L.min(), 0.0, LEVEL_REACH * stride_L / 2)
-    high_L = torch.where(stride_L == stride_L.max(), torch.inf, LEVEL_REACH * stride_L)
+    low_L = torch.where(stride_L == stride_L.min(), 0.0, reach * stride_L / 2)
+    high_L = torch.where(stride_L == stride_L.max(), torch.inf, reach * stride_L)
     claimed_LG = (distance_LG4.amin(dim=2) > 0) & (offset_LG <= CENTRE_RADIUS * stride_L[:, None])
     claimed_LG &= (farthest_LG > low_L[:, None]) & (farthest_LG <= high_L[:, None])
     area_G = (boxes_G4[:, 2:] - boxes_G4[:, :2]).prod(dim=1)

@@ -4,18 +4,31 @@ from transformers import Mask2FormerConfig, SwinConfig
 
 from models.segmentation.backbones import resnet_pyramid
 from models.segmentation.box_supervision import BoxSupervision
-from models.segmentation.instance_models import InstanceModel, QuerySegmenter, SoloSegmenter
+from models.segmentation.condinst import CondInstHead
+from models.segmentation.instance_models import (
+    CondInstSegmenter,
+    InstanceModel,
+    QuerySegmenter,
+    SoloSegmenter,
+)
+from models.segmentation.solo import SoloHead
 from tests.models.segmentation.test_solo_objective import RANGES
 from tests.models.segmentation.tiny import THRESHOLDS, tiny_batch
 
 
 def solo() -> SoloSegmenter:
-    from models.segmentation.solo import SoloHead
-
     head = SoloHead(
         channels=32, width=32, num_categories=3, mask_channels=8, num_convolutions=1, grids=(8, 7, 6, 5, 4)
     )
     return SoloSegmenter(pyramid=resnet_pyramid("resnet18", width=32, norm="group"), head=head, ranges=RANGES)
+
+
+def condinst() -> CondInstSegmenter:
+    head = CondInstHead(
+        channels=32, num_categories=3, mask_channels=8, branch_width=16, num_convolutions=1,
+        strides=(4, 8, 16, 32, 64),
+    )  # fmt: skip
+    return CondInstSegmenter(pyramid=resnet_pyramid("resnet18", width=32, norm="group"), head=head)
 
 
 def query(**given: object) -> QuerySegmenter:
@@ -31,7 +44,7 @@ def query(**given: object) -> QuerySegmenter:
     return QuerySegmenter(Mask2FormerConfig(backbone_config=backbone, **(shape | given)))
 
 
-@pytest.mark.parametrize("build", [solo, query])
+@pytest.mark.parametrize("build", [condinst, solo, query])
 def test_every_model_learns_from_the_same_losses_and_predicts_the_same_records(build) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -41,7 +54,7 @@ def test_every_model_learns_from_the_same_losses_and_predicts_the_same_records(b
     totals = []
     for step in range(4):
         losses = model.losses(batch, BoxSupervision(local_iterations=2), step=step)
-        assert set(losses) == {"classification", "projection", "global", "local"}
+        assert {"classification", "projection", "global", "local"} <= set(losses)
         total = sum(losses.values())
         totals.append(total.item())
         optimizer.zero_grad()
