@@ -22,6 +22,7 @@ from models.affinity.global_ import GlobalPropagation
 from models.affinity.local import LocalPropagation
 from models.affinity.spanning_tree import Structure, minimum_spanning_tree
 from models.affinity.tree_filter import TreeFilter
+from models.segmentation.affinity_loss import stretch_labels
 from models.segmentation.level_set_loss import consistency_loss, level_set_loss
 from models.segmentation.pairwise_loss import colour_similarity, pairwise_loss
 from models.segmentation.projection_loss import projection_loss
@@ -59,6 +60,10 @@ class BoxSupervision:
     pairwise_dilation: int = 2
     propagation_side: int | None = None
     """Side to which masks and image are squashed for the global branch (Mask2Former: 96). None: they stay."""
+    stretch: bool = False
+    """Whether masks enter propagation with the known zero outside their box, and labels are scaled so that
+    their upper third inside the box is one. Without it every label is a mean of what was predicted, and masks
+    fade (the release starts from ImageNet weights and takes many thousand steps)."""
     average: Average = "regions"
     """How distances inside boxes are averaged: "regions", each counts alike (SOLOv2 head); "samples", large
     boxes count more (Mask2Former head)."""
@@ -209,7 +214,7 @@ def _propagated(
     """Compare the masks with what propagation makes of them."""
     cascade, losses = supervision.cascade(), {}
     if supervision.global_weight:
-        small_RHW, far_RHW = _far(probability_RHW, masks, guidance, cascade.far)
+        small_RHW, far_RHW = _far(probability_RHW, masks, guidance, cascade.far, supervision)
         distance = distance_inside(small_RHW, far_RHW, masks.inside_RHW, supervision.average)
         losses["global"] = supervision.global_weight * distance
     if supervision.local_weight:
@@ -220,13 +225,18 @@ def _propagated(
                 masks.inside_RHW[:, None],
                 image_R=masks.image_R,
             )[:, 0]
+            near_RHW = stretch_labels(near_RHW, masks.inside_RHW) if supervision.stretch else near_RHW
         distance = distance_inside(probability_RHW, near_RHW, masks.inside_RHW, supervision.average)
         losses["local"] = supervision.local_weight * distance
     return losses
 
 
 def _far(
-    probability_RHW: Tensor, masks: PredictedMasks, guidance: Guidance, cascade: GlobalCascade
+    probability_RHW: Tensor,
+    masks: PredictedMasks,
+    guidance: Guidance,
+    cascade: GlobalCascade,
+    supervision: BoxSupervision,
 ) -> tuple[Tensor, Tensor]:
     """Return the masks and what global propagation makes of them, both through its size and back."""
     trees = guidance.trees
@@ -235,7 +245,12 @@ def _far(
     size, side = tuple(probability_RHW.shape[1:]), (trees.height, trees.width)
     small_RHW = probability_RHW if side == size else _resize(probability_RHW, side)
     with torch.no_grad():
-        far_RHW = cascade(small_RHW[:, None], trees, image_R=masks.image_R)[:, 0]
+        known_RHW = small_RHW
+        if supervision.stretch:
+            inside_RHW = masks.inside_RHW if side == size else _resize(masks.inside_RHW, side)
+            known_RHW = small_RHW * inside_RHW
+        far_RHW = cascade(known_RHW[:, None], trees, image_R=masks.image_R)[:, 0]
+        far_RHW = stretch_labels(far_RHW, inside_RHW) if supervision.stretch else far_RHW
     if side == size:
         return small_RHW, far_RHW
     return _resize(small_RHW, size), _resize(far_RHW, size)
