@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import batched_nms, generalized_box_iou_loss, sigmoid_focal_loss
 
-from models.segmentation.box_supervision import BoxSupervision, PredictedMasks, box_losses, cover, guide
+from models.segmentation.box_losses import PredictedMasks, box_losses
+from models.segmentation.box_supervision import BoxSupervision, cover, guide
 from models.segmentation.condinst import CondInstHead, CondInstOutput
 from models.segmentation.config import PredictionConfig
 from models.segmentation.decode import Detections

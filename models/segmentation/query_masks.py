@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.segmentation.box_losses import PredictedMasks, box_losses
 from models.segmentation.box_matching import match_to_boxes
-from models.segmentation.box_supervision import BoxSupervision, PredictedMasks, box_losses, cover, guide
+from models.segmentation.box_supervision import BoxSupervision, cover, guide
 from models.segmentation.config import PredictionConfig
 from models.segmentation.decode import Detections
 from models.segmentation.objective import TrainingBatch

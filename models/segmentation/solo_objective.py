@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
-from models.segmentation.box_supervision import BoxSupervision, PredictedMasks, box_losses, cover, guide
+from models.segmentation.box_losses import PredictedMasks, box_losses
+from models.segmentation.box_supervision import BoxSupervision, cover, guide
 from models.segmentation.config import PredictionConfig
 from models.segmentation.decode import Detections
 from models.segmentation.objective import TrainingBatch
