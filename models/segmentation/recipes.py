@@ -7,9 +7,10 @@ keeps its parts and loses its width.
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from torch import nn
 from transformers import Mask2FormerConfig, PreTrainedConfig, ResNetConfig, SwinConfig
 
-from models.segmentation.backbones import resnet_pyramid
+from models.segmentation.backbones import norm_layer, resnet_pyramid
 from models.segmentation.box_supervision import BoxSupervision
 from models.segmentation.condinst import CondInstHead
 from models.segmentation.config import PredictionConfig
@@ -108,7 +109,31 @@ class ImageSizes:
     crop: int | None = None
     """Side of a square crop after large-scale jitter; None: whole images."""
     jitter: tuple[float, ...] = ()
-    """Lowest and highest scale of the jitter."""
+    """Lowest and highest scale of the jitter; at 1 the whole image just fits into the crop."""
+    stretch_contrast: bool = False
+    """Whether the colours of each image are stretched to [0, 1]: for dark images of microscopes."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that leave open what the network sees.
+
+        Raises:
+            ValueError: With the values.
+        """
+        whole, cropped = (self.short_sides, self.long_side), (self.crop, self.jitter)
+        if all(map(bool, whole)) == all(map(bool, cropped)) or (any(whole) and any(cropped)):
+            raise ValueError(
+                "images need either short_sides and long_side, or crop and jitter, "
+                f"got {self.short_sides}, {self.long_side}, {self.crop} and {self.jitter}."
+            )
+        for name, pair in (("short_sides", self.short_sides), ("jitter", self.jitter)):
+            if pair and not (len(pair) == 2 and 0.0 < pair[0] <= pair[1]):
+                raise ValueError(f"{name} must be a lowest and a highest positive value, got {pair}.")
+        if self.long_side is not None and self.long_side < self.short_sides[-1]:
+            raise ValueError(
+                f"long_side must not be below short_sides, got {self.long_side} and {self.short_sides}."
+            )
+        if self.crop is not None and self.crop < 1:
+            raise ValueError(f"crop must be at least 1, got {self.crop}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +183,7 @@ def build_instance_model(recipe: InstanceRecipe) -> CondInstSegmenter | SoloSegm
     Under ``torch.device("meta")`` no memory is taken.
     """
     if recipe.head == "query":
-        return QuerySegmenter(query_config(recipe))
+        return _with_norms(QuerySegmenter(query_config(recipe)), recipe)
     name = recipe.backbone
     if name not in ("resnet18", "resnet50", "resnet101"):
         raise ValueError(f"head {recipe.head!r} reads ResNets, got backbone {name!r}.")
@@ -180,6 +205,16 @@ def build_instance_model(recipe: InstanceRecipe) -> CondInstSegmenter | SoloSegm
         num_convolutions=recipe.num_convolutions,
     )
     return SoloSegmenter(pyramid=resnet_pyramid(name, width=recipe.width, norm=recipe.norm), head=cells)
+
+
+def _with_norms(model: QuerySegmenter, recipe: InstanceRecipe) -> QuerySegmenter:
+    """Replace the batch norms of transformers' ResNet: statistics of a few images mislead."""
+    build = norm_layer(recipe.norm)
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, build(child.num_features))
+    return model
 
 
 def query_config(recipe: InstanceRecipe) -> Mask2FormerConfig:
@@ -221,5 +256,12 @@ def reduced(recipe: InstanceRecipe) -> InstanceRecipe:
         num_queries=min(recipe.num_queries, 10),
         decoder_layers=min(recipe.decoder_layers, 2),
         images_per_step=2,
+        images=_small(recipe.images),
         supervision=replace(recipe.supervision, local_iterations=2, warmup_steps=0),
     )
+
+
+def _small(images: ImageSizes) -> ImageSizes:
+    if images.crop is not None:
+        return replace(images, crop=min(images.crop, 128))
+    return replace(images, short_sides=(96, 128), long_side=192)

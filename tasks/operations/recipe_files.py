@@ -1,0 +1,129 @@
+"""Recipes by name or path, with changes from the command line."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from models.segmentation.recipes import InstanceRecipe, reduced
+from tasks.config import build, read_yaml
+from tasks.errors import UsageError
+
+FOLDER = Path("configs/recipes")
+TRAINING = "training"
+"""Changes whose key starts with this are of the run, the others of the recipe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """What a recipe leaves to whoever runs it; set by ``--set training.<name>=<value>``."""
+
+    seed: int = 0
+    """Decides the first weights, the order of the images and every draw."""
+    micro_batch: int | None = None
+    """Images that a process computes at once; None: all of its share. The step is the same."""
+    average_decay: float = 0.999
+    """Decay a step of the running mean of the weights; the mean is what is saved. 0: the last weights."""
+    channels_last: bool | None = None
+    """Layout of weights and images; None: where it is fastest, see ``memory_layout``."""
+    checkpoint_every: int = 500
+    """Steps between two checkpoints."""
+    log_every: int = 20
+    """Steps between two lines of the history."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can have.
+
+        Raises:
+            ValueError: With the name and the value.
+        """
+        for name in ("checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}.")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise ValueError(f"micro_batch must be at least 1, got {self.micro_batch}.")
+        if not 0.0 <= self.average_decay < 1.0:
+            raise ValueError(f"average_decay must be in [0, 1), got {self.average_decay}.")
+
+
+def read_recipe(
+    name: str, changes: Sequence[str], repository: Path, *, small: bool = False
+) -> tuple[InstanceRecipe, TrainingSettings]:
+    """Read a recipe, make the changes, and check the result as a whole.
+
+    Args:
+        name: Of a file in ``configs/recipes``, or a path that ends with ``.yaml``.
+        changes: ``key=value``; the key is dotted (``optimizer.learning_rate``), the value YAML.
+        repository: Root of the project.
+        small: Reduce the recipe for a dry run; the changes are made to what is left.
+
+    Raises:
+        UsageError: With the place, if there is no such recipe or key, or a value is refused.
+    """
+    path = _find(name, repository)
+    document, settings = read_yaml(path), {}
+    if small:
+        document = _plain(asdict(reduced(build(document, InstanceRecipe, place=str(path)))))
+    for change in changes:
+        keys, value = _parse(change)
+        if keys[0] == TRAINING and len(keys) == 2:
+            settings[keys[1]] = value
+        else:
+            _put(document, keys, value, change)
+    recipe = build(document, InstanceRecipe, place=str(path))
+    return recipe, build(settings, TrainingSettings, place="--set training")
+
+
+def _find(name: str, repository: Path) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    path = repository / FOLDER / f"{name}.yaml"
+    if "/" in name or not path.exists():
+        known = sorted(file.stem for file in (repository / FOLDER).glob("*.yaml"))
+        raise UsageError(
+            "there is no such recipe.",
+            obj=name,
+            hint=f"Name a .yaml file, or one of {', '.join(known) or 'none in configs/recipes'}.",
+        )
+    return path
+
+
+def _parse(change: str) -> tuple[list[str], Any]:
+    key, equals, text = change.partition("=")
+    keys = key.strip().split(".")
+    if not equals or not all(keys):
+        raise UsageError(
+            "must be key=value.", obj=f"--set {change}", hint="For example optimizer.learning_rate=0.001."
+        )
+    try:
+        return keys, YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        message = " ".join(str(error).split())
+        raise UsageError(
+            f"the value is not YAML: {message}.", obj=f"--set {change}", hint="Quote it."
+        ) from error
+
+
+def _put(document: dict[str, Any], keys: list[str], value: object, change: str) -> None:
+    """Set a value; the mappings above it must be there, the key itself is checked with the whole."""
+    target: Any = document
+    for key in keys[:-1]:
+        target = target.get(key) if isinstance(target, dict) else None
+    if not isinstance(target, dict):
+        raise UsageError(
+            f"the recipe has no section {'.'.join(keys[:-1])!r}.",
+            obj=f"--set {change}",
+            hint=f"Sections: {', '.join(name for name, item in document.items() if isinstance(item, dict))}.",
+        )
+    target[keys[-1]] = value
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of YAML
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -1,0 +1,228 @@
+"""Train a recipe: micro-batches, processes, checkpoints, a stop by signal, and what is left of a NaN.
+
+Killed at any moment, the same training goes on where it was; on one thread to the same bits.
+"""
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, ClassVar
+
+import torch
+
+from models.blocks.accumulation import Learner, NotFiniteStepError, accumulate_steps
+from models.blocks.loop import StepResult, WeightAverage
+from models.blocks.precision import has_fast_bfloat16
+from models.segmentation.learning import build_optimizer, schedule_steps, set_rate
+from models.segmentation.mixed_precision import in_bfloat16
+from tasks.data.checkpoints import TrainingState, append_history, resume, save_checkpoint
+from tasks.data.commit import commit_file
+from tasks.data.instance_batches import plan_step
+from tasks.errors import GroundworkError, InterruptedRun, UsageError
+from tasks.operations.instance_steps import PlacedBatch, Training, drawn_ahead, losses_of_part, parts_of_step
+from tasks.services.workers import DeviceWorkers
+
+DIVERGED = "diverged.json"
+DIVERGED_SCHEMA = "groundwork.diverged/1"
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class TrainingDiverged(GroundworkError):
+    """The loss is no number any more; the last good checkpoint is kept."""
+
+    code: ClassVar[str] = "diverged"
+    exit_code: ClassVar[int] = 1
+
+
+def train_instances(training: Training, workers: DeviceWorkers, say: Callable[[str], None]) -> None:
+    """Take the steps that are left; afterwards the model holds the running mean of its weights.
+
+    Args:
+        training: Equal in every process; its model is trained in place.
+        workers: Who takes the steps.
+        say: Told the progress; only the first process speaks.
+
+    Raises:
+        UsageError: If there are more processes than images in a step.
+        DataError: If an image is missing or damaged.
+        InterruptedRun: On SIGTERM or SIGINT of any process, after a checkpoint was written.
+        TrainingDiverged: If a loss or gradient is NaN or infinite; ``diverged.json`` beside the checkpoints
+            names the images. The weights are not touched.
+    """
+    _check(training, workers)
+    device = workers.device
+    model = training.model
+    model.segmenter.to(device)
+    model.segmenter.to(memory_format=training.layout(device.type))
+    model.segmenter.train()
+    state = TrainingState(
+        model=model.segmenter,
+        optimizer=build_optimizer(model.segmenter, model.recipe),
+        average=WeightAverage(model.segmenter, training.settings.average_decay),
+    )
+    tell = say if workers.number == 0 else _say_nothing
+    done = _resume(training, state, workers, tell)
+    fast = has_fast_bfloat16() or device.type == "cuda" if training.bfloat16 is None else training.bfloat16
+    tell(
+        f"training {type(model.segmenter).__name__} in {'bfloat16' if fast else 'float32'} on {device.type}, "
+        f"{workers.count} process{'es' if workers.count > 1 else ''}, {torch.get_num_threads()} threads"
+    )
+    with in_bfloat16(model.segmenter, enabled=fast, device_type=device.type), _stop_signals() as stopped:
+        _take_steps(training, state, workers, done, stopped, tell)
+    model.segmenter.load_state_dict(state.average.weights)
+
+
+def _check(training: Training, workers: DeviceWorkers) -> None:
+    images = training.model.recipe.images_per_step
+    if workers.count > images:
+        raise UsageError(
+            f"{workers.count} processes cannot share {images} images.",
+            obj="images_per_step",
+            hint="Start fewer processes, or say `--set images_per_step=...`.",
+        )
+
+
+def _resume(
+    training: Training, state: TrainingState, workers: DeviceWorkers, tell: Callable[[str], None]
+) -> int:
+    """Let one process after the other read the checkpoint: the first one clears what is foreign."""
+    done = 0
+    for number in range(workers.count):
+        if number == workers.number:
+            done = resume(training.checkpoints, state, run_key=training.run_key, say=tell)
+            (training.checkpoints / DIVERGED).unlink(missing_ok=True)
+        workers.wait()
+    return done
+
+
+def _take_steps(
+    training: Training,
+    state: TrainingState,
+    workers: DeviceWorkers,
+    done: int,
+    stopped: list[str],
+    tell: Callable[[str], None],
+) -> None:
+    """Take steps with history, checkpoints and progress."""
+    settings, started, spoken = training.settings, time.monotonic(), -math.inf
+    first = workers.number == 0
+    try:
+        for result in _steps(training, state, workers, done):
+            now, last = time.monotonic(), result.step == training.steps
+            if now - spoken >= _SECONDS_BETWEEN_LINES or last:
+                left = (now - started) / (result.step - done) * (training.steps - result.step)
+                tell(f"training {result.step}/{training.steps}, {left:.0f} s left, loss {result.loss:.3f}")
+                spoken = now
+            if first and (result.step % settings.log_every == 0 or last):
+                append_history(training.checkpoints, _line(result, now - started))
+            asked = workers.total(torch.tensor(float(bool(stopped)), device=workers.device)).item() > 0
+            if first and not last and (asked or result.step % settings.checkpoint_every == 0):
+                save_checkpoint(training.checkpoints, state, step=result.step, run_key=training.run_key)
+            if asked and not last:
+                workers.wait()
+                raise InterruptedRun(
+                    f"stopped by {(stopped or ['another process'])[0]} after step {result.step} "
+                    f"of {training.steps}.",
+                    obj=str(training.checkpoints),
+                    hint="Run the same command with --resume.",
+                )
+    except NotFiniteStepError as error:
+        raise _diverged(training, error, first=first) from error
+
+
+def _steps(
+    training: Training, state: TrainingState, workers: DeviceWorkers, done: int
+) -> Iterator[StepResult]:
+    recipe = training.model.recipe
+    _, per_unit = schedule_steps(recipe, len(training.store))
+
+    def rate(step: int) -> float:
+        peak = recipe.optimizer.learning_rate
+        value = recipe.schedule.rate(step, peak=peak, steps_per_unit=per_unit)
+        set_rate(state.optimizer, value)
+        return value
+
+    learner: Learner[PlacedBatch] = Learner(
+        model=training.model.segmenter,
+        losses=lambda placed, step: losses_of_part(training, placed, step, workers.device),
+        optimizer=state.optimizer,
+        average=state.average,
+        gradient_norm=recipe.optimizer.gradient_norm,
+    )
+    steps = range(done, training.steps)
+    with drawn_ahead(lambda step: parts_of_step(training, workers, step), steps) as parts_of:
+        yield from accumulate_steps(
+            learner,
+            parts_of,
+            workers,
+            steps=steps,
+            images_per_step=recipe.images_per_step,
+            set_rate=rate,
+        )
+
+
+def _diverged(training: Training, error: NotFiniteStepError, *, first: bool) -> TrainingDiverged:
+    """Write what is known of a step that gave no number, and say where it is."""
+    plan = plan_step(training.store.records, training.policy, error.step)
+    suspects = sorted({plan.image_ids[place] for place in error.places})
+    path = training.checkpoints / DIVERGED
+    document = {
+        "schema": DIVERGED_SCHEMA,
+        "step": error.step,
+        "image_ids": list(plan.image_ids),
+        "suspect_image_ids": suspects,
+        "losses": {name: _as_json(value) for name, value in error.parts.items()},
+        "run_key": training.run_key,
+    }
+    if first:
+        commit_file(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    where = f"in micro-batches of images {suspects}" if suspects else "in the gradient"
+    return TrainingDiverged(
+        f"the loss after {error.step} steps is not finite, {where}: {document['losses']}.",
+        obj=str(path),
+        hint="Look at these images, or lower it by `--set optimizer.learning_rate=...`.",
+    )
+
+
+def _as_json(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _line(result: StepResult, seconds: float) -> dict[str, Any]:
+    """Return one line of the history."""
+    parts = {f"loss_{name}": value for name, value in result.parts.items()}
+    return {
+        "step": result.step,
+        "loss": result.loss,
+        **parts,
+        "learning_rate": result.learning_rate,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _say_nothing(_: str) -> None:
+    """Be one of the processes that only compute."""
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[str]]:
+    """Collect the names of the signals that ask to stop, instead of dying of them."""
+    received: list[str] = []
+
+    def remember(number: int, _: FrameType | None) -> None:
+        received.append(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    previous = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
