@@ -5,7 +5,20 @@ import sys
 
 import typer
 
-from flows.commands import bench, compare, data, evaluate, export, inspect, judge, referring, run, score
+from flows.commands import (
+    bench,
+    compare,
+    data,
+    evaluate,
+    export,
+    fit,
+    inspect,
+    judge,
+    pseudo_label,
+    referring,
+    run,
+    score,
+)
 
 app = typer.Typer(
     name="groundwork",
@@ -21,6 +34,8 @@ config.command("show")(inspect.config_show)
 app.command("run")(run.run)
 app.add_typer(data.app)
 app.command("train")(run.train)
+app.command("fit")(fit.fit)
+app.command("pseudo-label")(pseudo_label.pseudo_label)
 app.command("eval")(evaluate.evaluate)
 app.command("gate")(judge.gate)
 app.command("promote")(judge.promote)

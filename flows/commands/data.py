@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from flows.commands.weaken import weaken
 from flows.console import JsonOption, emit, errors_for_people, listen, repository, table
 
 app = typer.Typer(name="data", help="Check, version, fetch and show the dataset.", no_args_is_help=True)
@@ -59,6 +60,9 @@ def show(as_json: bool = JsonOption) -> None:
 
         root = repository()
         _show(show_dataset(root, Settings.load(root)).to_json(), as_json=as_json)
+
+
+app.command("weaken")(weaken)
 
 
 def _show(version: dict[str, Any], *, as_json: bool) -> None:

@@ -31,7 +31,7 @@ def assign_locations(
         Region in [0, G) or -1, int64, shape (L,).
     """
     if len(boxes_G4) == 0:
-        return torch.full((len(point_L2),), -1)
+        return torch.full((len(point_L2),), -1, device=point_L2.device)
     distance_LG4 = box_distances(point_L2[:, None], boxes_G4[None])
     centre_G2 = (boxes_G4[:, :2] + boxes_G4[:, 2:]) / 2
     offset_LG = (point_L2[:, None] - centre_G2[None]).abs().amax(dim=2)

@@ -7,8 +7,9 @@ from typer.main import get_command
 from flows.cli import app
 
 COMMANDS = {
-    "run", "train", "eval", "gate", "promote", "rollback", "history", "report", "doctor",
-    "data check", "data add", "data pull", "data show", "config show", "bench affinity",
+    "run", "train", "fit", "pseudo-label",
+    "eval", "gate", "promote", "rollback", "history", "report", "doctor",
+    "data check", "data add", "data pull", "data show", "data weaken", "config show", "bench affinity",
     "compare", "export", "score panoptic", "score semantic", "score pope", "score vqa", "score tags",
     "score reasonseg",
     "referring prepare", "referring evaluate", "referring gate", "referring report",
