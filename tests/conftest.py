@@ -106,7 +106,7 @@ def make_project(folder: Path) -> Project:
     """Copy the code, write a dataset, and commit both."""
     root = folder / "project"
     for name in CODE:
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, root / name)  # with what is compiled: times of the sources are kept
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", "requirements.lock"):
         shutil.copy(ROOT / name, root / name)
     (root / ".dvc" / "tmp").mkdir(parents=True)

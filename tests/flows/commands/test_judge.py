@@ -1,29 +1,44 @@
+import json
+
+from typer.testing import CliRunner
+
+from flows.cli import app
 from tasks.services.ledger import open_ledger
 from tasks.services.settings import Settings
 from tests.tasks.services.proposals import proposal
 
 
-def test_before_anything_was_trained(project):
+def refusal(*given: str, code: int) -> dict[str, str]:
+    """Run a command in this process, where the heavy libraries are imported once."""
+    done = CliRunner().invoke(app, [*given, "--json"])
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout)["error"]
+
+
+def test_before_anything_was_trained(project, monkeypatch):
     assert project.groundwork("history") == {"entries": []}
+    monkeypatch.chdir(project.root)
     for command in ("gate", "promote", "report"):
-        error = project.groundwork(command, code=6)["error"]
+        error = refusal(command, code=6)
         assert error["message"].startswith("data, code or parameters changed since configure_segmenter")
         assert error["hint"] == "Run `groundwork eval` first."
-    error = project.groundwork("rollback", "--why", "because", code=2)["error"]
-    assert error["message"] == "has no champion yet."
+    assert refusal("rollback", "--why", "because", code=2)["message"] == "has no champion yet."
 
 
-def test_an_override_needs_a_reason_and_a_day_and_a_promotion_takes_neither(project):
+def test_an_override_needs_a_reason_and_a_day_and_a_promotion_takes_neither(project, monkeypatch):
     """Said before anything is looked at, so that a typing error costs nothing."""
+    monkeypatch.chdir(project.root)
+
+    def message(*given: str) -> str:
+        return refusal("promote", *given, code=2)["message"]
+
     for given in ((), ("--why", "demo"), ("--until", "2026-12-31"), ("--why", " ", "--until", "2026-12-31")):
-        error = project.groundwork("promote", "--override", *given, code=2)["error"]
-        assert error["message"] == "needs a reason and a last day."
+        assert message("--override", *given) == "needs a reason and a last day."
     past = ("--override", "--why", "demo", "--until", "2020-01-31")
-    assert "got 2020-01-31" in project.groundwork("promote", *past, code=2)["error"]["message"]
-    error = project.groundwork("promote", "--why", "demo", code=2)["error"]
-    assert error["message"] == "--why, --until and --who belong to an override."
-    error = project.groundwork("promote", *past, "--first", code=2)["error"]
-    assert error["message"] == "--first asks the gate for a first champion, --override goes past the gate."
+    assert "got 2020-01-31" in message(*past)
+    assert message("--why", "demo") == "--why, --until and --who belong to an override."
+    expected = "--first asks the gate for a first champion, --override goes past the gate."
+    assert message(*past, "--first") == expected
 
 
 def test_the_history_shows_until_when_an_override_holds(project):
