@@ -88,7 +88,7 @@ class BoxSegmenter(PreTrainedModel):
         self.network.eval().to(memory_format=torch.channels_last)
         try:
             return [
-                detect(self.network, _channels_first(image), settings, image_scale=scale, bfloat16=bfloat16)
+                detect(self.network, channels_first(image), settings, image_scale=scale, bfloat16=bfloat16)
                 for image in images
             ]
         finally:
@@ -106,7 +106,13 @@ def new_segmenter(
     )
 
 
-def _channels_first(image: NDArray[np.uint8] | Tensor) -> Tensor:
+def channels_first(image: NDArray[np.uint8] | Tensor) -> Tensor:
+    """Return RGB pixels of shape (height, width, 3) as (3, height, width).
+
+    Raises:
+        TypeError: If they are not uint8.
+        ValueError: If they have another shape, or none.
+    """
     pixels = torch.as_tensor(image)
     if pixels.dtype != torch.uint8:
         raise TypeError(f"images must be uint8, got {pixels.dtype}.")

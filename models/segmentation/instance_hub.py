@@ -18,6 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from models.blocks.precision import has_fast_bfloat16
 from models.segmentation.config import PredictionConfig
 from models.segmentation.decode import Detections
+from models.segmentation.hub import channels_first
 from models.segmentation.instance_models import CondInstSegmenter, SoloSegmenter
 from models.segmentation.mixed_precision import in_bfloat16
 from models.segmentation.preprocessing import contrast_range, resize, stretch
@@ -102,7 +103,7 @@ class InstanceSegmenter(PreTrainedModel):
         fast = device == "cuda" or has_fast_bfloat16()
         try:
             with in_bfloat16(self.segmenter, enabled=fast, device_type=device):
-                return [self._predict(_channels_first(image), settings) for image in images]
+                return [self._predict(channels_first(image), settings) for image in images]
         finally:
             self.segmenter.train(training)
 
@@ -192,15 +193,6 @@ def crop_detections(found: Detections, height: int, width: int) -> Detections:
         categories=found.categories[kept_R],
         masks=masks_RHW[kept_R].contiguous(),
     )
-
-
-def _channels_first(image: NDArray[np.uint8] | Tensor) -> Tensor:
-    pixels = torch.as_tensor(image)
-    if pixels.dtype != torch.uint8:
-        raise TypeError(f"images must be uint8, got {pixels.dtype}.")
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.numel() == 0:
-        raise ValueError(f"images must have shape (height, width, 3), got {tuple(pixels.shape)}.")
-    return pixels.permute(2, 0, 1).contiguous()
 
 
 def _strict(cls: type[Any], values: object, name: str) -> Any:  # noqa: ANN401 - one of the recipe's classes

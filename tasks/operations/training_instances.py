@@ -5,12 +5,8 @@ Killed at any moment, the same training goes on where it was; on one thread to t
 
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +20,7 @@ from tasks.data.checkpoints import TrainingState, append_history, resume, save_c
 from tasks.data.commit import commit_file
 from tasks.data.instance_batches import plan_step
 from tasks.errors import GroundworkError, InterruptedRun, UsageError
+from tasks.lifetime import stop_signals
 from tasks.operations.instance_steps import PlacedBatch, Training, drawn_ahead, losses_of_part, parts_of_step
 from tasks.services.workers import DeviceWorkers
 
@@ -72,7 +69,7 @@ def train_instances(training: Training, workers: DeviceWorkers, say: Callable[[s
         f"training {type(model.segmenter).__name__} in {'bfloat16' if fast else 'float32'} on {device.type}, "
         f"{workers.count} process{'es' if workers.count > 1 else ''}, {torch.get_num_threads()} threads"
     )
-    with in_bfloat16(model.segmenter, enabled=fast, device_type=device.type), _stop_signals() as stopped:
+    with in_bfloat16(model.segmenter, enabled=fast, device_type=device.type), stop_signals() as stopped:
         _take_steps(training, state, workers, done, stopped, tell)
     model.segmenter.load_state_dict(state.average.weights)
 
@@ -207,22 +204,3 @@ def _line(result: StepResult, seconds: float) -> dict[str, Any]:
 
 def _say_nothing(_: str) -> None:
     """Be one of the processes that only compute."""
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[str]]:
-    """Collect the names of the signals that ask to stop, instead of dying of them."""
-    received: list[str] = []
-
-    def remember(number: int, _: FrameType | None) -> None:
-        received.append(signal.Signals(number).name)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -2,15 +2,11 @@
 
 import hashlib
 import json
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar
 
 import torch
@@ -38,6 +34,7 @@ from tasks.data.commit import commit_directory, hash_file
 from tasks.data.datasets import CropPolicy, TrainingImage, draw_batch, generator_of, load_training_images
 from tasks.data.prepared import read_about, read_records
 from tasks.errors import GroundworkError, InterruptedRun
+from tasks.lifetime import stop_signals
 from tasks.stages._command import run_stage
 from tasks.stages._progress import StageProgress
 
@@ -112,7 +109,7 @@ def _train(
         f"training in {'bfloat16' if has_fast_bfloat16() else 'float32'} on {torch.get_num_threads()} threads"
     )
     started = time.monotonic()
-    with _stop_signals() as stopped, StageProgress("training", config.steps, done) as progress:
+    with stop_signals() as stopped, StageProgress("training", config.steps, done) as progress:
         try:
             for result in _steps(state, config, images, done):
                 progress.update(result.step, f"loss {result.loss:.3f}")
@@ -191,25 +188,6 @@ def _state(model: BoxSegmenter, config: SegmenterTrainingConfig) -> TrainingStat
         optimizer=torch.optim.AdamW(groups, lr=config.learning_rate),
         average=WeightAverage(model.network, config.average_decay),
     )
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[str]]:
-    """Collect the names of the signals that ask to stop, instead of dying of them."""
-    received: list[str] = []
-
-    def remember(number: int, _: FrameType | None) -> None:
-        received.append(signal.Signals(number).name)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _line(result: StepResult, seconds: float) -> dict[str, Any]:

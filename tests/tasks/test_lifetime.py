@@ -2,7 +2,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+
+from tasks.lifetime import stop_signals
 
 CHILD = """
 import signal, sys, time, pathlib
@@ -33,3 +36,25 @@ def test_a_child_is_told_when_its_parent_is_killed(tmp_path):
         time.sleep(0.1)
     assert told.read_text() == "told"
     parent.stdout.close()
+
+
+def test_being_asked_to_stop_is_noted_and_then_as_before():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_signals() as received:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert received == ["SIGTERM", "SIGINT"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_other_threads_hear_of_no_signal():
+    seen = []
+
+    def work():
+        with stop_signals() as received:
+            seen.append(received)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [[]]
