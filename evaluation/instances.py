@@ -8,6 +8,7 @@ Shape suffixes:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -84,26 +85,34 @@ def check_pairs(
     Raises:
         ValueError: If there is no image, ids do not rise or differ, sizes differ, or a category is unknown.
     """
-    if not truths:
-        raise ValueError("no image to score; a metric over nothing is refused.")
+    check_rising([truth.image_id for truth in truths])
     if len(truths) != len(detections):
         raise ValueError(f"{len(truths)} images have regions, {len(detections)} have detections.")
-    last = None
     for truth, found in zip(truths, detections, strict=True):
         if (truth.image_id, truth.height, truth.width) != (found.image_id, found.height, found.width):
             raise ValueError(
                 f"detections of image {found.image_id} ({found.width}x{found.height}) stand where "
                 f"image {truth.image_id} ({truth.width}x{truth.height}) is expected."
             )
-        if last is not None and truth.image_id <= last:
-            raise ValueError(f"image ids must rise, got {truth.image_id} after {last}.")
-        last = truth.image_id
         for name, item in (("regions", truth), ("detections", found)):
             if len(item.categories) and int(item.categories.max()) >= num_categories:
                 raise ValueError(
                     f"image {truth.image_id} of the {name}: category {int(item.categories.max())} is not one "
                     f"of {num_categories}."
                 )
+
+
+def check_rising(image_ids: Sequence[int]) -> None:
+    """Refuse to score no image, or images that are not in order: each stands for itself, and once.
+
+    Raises:
+        ValueError: If there is no image, or an id does not lie above the one before.
+    """
+    if not image_ids:
+        raise ValueError("no image to score; a metric over nothing is refused.")
+    for before, image_id in pairwise(image_ids):
+        if image_id <= before:
+            raise ValueError(f"image ids must rise, got {image_id} after {before}.")
 
 
 def check_masks(found: ImageDetections) -> None:

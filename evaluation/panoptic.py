@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evaluation.definition import Definition, MetricSpec
+from evaluation.instances import check_rising
 from evaluation.values import Found, Values, values_of
 
 VOID: Final = 0
@@ -274,17 +275,12 @@ def _with_quality(sums: dict[str, npt.NDArray[np.generic]]) -> pd.DataFrame:
 
 
 def _check_images(images: Sequence[PanopticCounts], categories: Sequence[PanopticCategory]) -> None:
-    if not images:
-        raise ValueError("no image to score; a metric over nothing is refused.")
+    check_rising([image.image_id for image in images])
     names = [category.name for category in categories]
     if len(set(names)) != len(names):
         raise ValueError(f"names of categories must differ, got {names}.")
-    last = None
     for image in images:
         if len(image.tp_K) != len(categories):
             raise ValueError(
                 f"image {image.image_id} has {len(image.tp_K)} categories, {len(categories)} are named."
             )
-        if last is not None and image.image_id <= last:
-            raise ValueError(f"image ids must rise, got {image.image_id} after {last}.")
-        last = image.image_id

@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evaluation.definition import AREAS, IOU_PERCENT, Definition, MetricSpec
-from evaluation.instances import ImageTruth
+from evaluation.instances import ImageTruth, check_rising
 from evaluation.masks import areas, box_iou
 from evaluation.matching import NOBODY, THRESHOLDS_T, greedy
 from evaluation.values import Found, Values, values_of
@@ -141,17 +141,12 @@ def check_images(truth_ids: Sequence[int], other_ids: Sequence[int], *, name: st
     Raises:
         ValueError: If there is no image, ids do not rise, or they differ.
     """
-    if not truth_ids:
-        raise ValueError("no image to score; a metric over nothing is refused.")
+    check_rising(truth_ids)
     if len(truth_ids) != len(other_ids):
         raise ValueError(f"{len(truth_ids)} images have regions, {len(other_ids)} have {name}.")
-    last = None
     for truth_id, other_id in zip(truth_ids, other_ids, strict=True):
         if truth_id != other_id:
             raise ValueError(f"{name} of image {other_id} stand where image {truth_id} is expected.")
-        if last is not None and truth_id <= last:
-            raise ValueError(f"image ids must rise, got {truth_id} after {last}.")
-        last = truth_id
 
 
 def covered(truth: ImageTruth, boxes_xyxy_D4: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

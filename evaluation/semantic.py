@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evaluation.definition import Definition, MetricSpec
+from evaluation.instances import check_rising
 from evaluation.values import Found, Values, values_of
 
 NOTHING: Final = "(none)"
@@ -206,19 +207,14 @@ def evaluate_semantic(images: Sequence[ImageConfusion], *, classes: Sequence[str
 
 
 def _check(images: Sequence[ImageConfusion], classes: Sequence[str]) -> None:
-    if not images:
-        raise ValueError("no image to score; a metric over nothing is refused.")
+    check_rising([image.image_id for image in images])
     if len(set(classes)) != len(classes) or NOTHING in classes:
         raise ValueError(f"names of classes must differ, also from {NOTHING!r}, got {list(classes)}.")
-    last = None
     for image in images:
         if len(image.pixels_KP) != len(classes):
             raise ValueError(
                 f"image {image.image_id} has {len(image.pixels_KP)} classes, {len(classes)} are named."
             )
-        if last is not None and image.image_id <= last:
-            raise ValueError(f"image ids must rise, got {image.image_id} after {last}.")
-        last = image.image_id
 
 
 def _image_table(images: Sequence[ImageConfusion]) -> pd.DataFrame:

@@ -62,11 +62,11 @@ def _locate(model: str) -> Path:
     if (Path(model) / "manifest.json").exists():
         return Path(model).resolve()
     from tasks.errors import UnavailableError
-    from tasks.operations.evaluating import locate_model
+    from tasks.operations.locating import find_model
     from tasks.services.settings import Settings
 
     try:
-        return locate_model(model, Settings.load(repository()))
+        return find_model(model, Settings.load(repository())).folder
     except UnavailableError as error:
         hint = f"{error.hint} Without any model: --model none."
         raise UnavailableError(error.message, obj=error.obj, hint=hint) from error

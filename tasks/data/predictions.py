@@ -106,15 +106,6 @@ def read_predictions(
     return header, [found[image_id] for image_id in expected]
 
 
-def read_header(path: Path) -> PredictionsHeader:
-    """Read only the first line.
-
-    Raises:
-        DataError: If the file or its header cannot be read.
-    """
-    return _read_header(path, read_lines(path, hint=_AGAIN)[0])
-
-
 def _read_header(path: Path, line: bytes) -> PredictionsHeader:
     values = header_values(line, PredictionsHeader, schema=PREDICTIONS_SCHEMA, path=path, hint=_AGAIN)
     return PredictionsHeader(**values)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tasks.operations import layout
-from tasks.operations.locating import find_model
 from tasks.operations.measuring import measure_model
 from tasks.operations.stage_runs import Inputs, predict_and_evaluate
 from tasks.services.settings import Settings
@@ -44,12 +43,3 @@ def evaluate_into(place: Path, model: Path, repository: Path) -> Path:
     )
     predict_and_evaluate(place, model, inputs, repository)
     return place / "evaluation"
-
-
-def locate_model(model: str, settings: Settings) -> Path:
-    """Find the directory of a model.
-
-    Raises:
-        UnavailableError: If there is no such model.
-    """
-    return find_model(model, settings).folder

@@ -9,7 +9,8 @@ from tasks.data.strict_json import read_json
 from tasks.errors import GateRejected
 from tasks.operations import layout
 from tasks.operations.circumstances import override_sentence, today
-from tasks.operations.evaluating import evaluate_into, locate_model
+from tasks.operations.evaluating import evaluate_into
+from tasks.operations.locating import find_model
 from tasks.services.bundles import open_bundles
 from tasks.services.champion import Champion, standing_champion
 from tasks.services.ledger import open_ledger
@@ -64,7 +65,7 @@ def _compare(champion: Champion, repository: Path, settings: Settings) -> dict[s
     before = read_json(champion.bundle / "evaluation" / "metrics.json")
     with tempfile.TemporaryDirectory(prefix="groundwork-watch-") as folder:
         after = read_json(
-            evaluate_into(Path(folder), locate_model("champion", settings), repository) / "metrics.json"
+            evaluate_into(Path(folder), find_model("champion", settings).folder, repository) / "metrics.json"
         )
     if before["dataset"]["sha256"] != after["dataset"]["sha256"]:
         summary = "the data is another than the champion was promoted on: run `groundwork run`"

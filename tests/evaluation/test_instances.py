@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from evaluation.instances import ImageDetections, ImageTruth, check_masks, check_pairs
+from evaluation.instances import ImageDetections, ImageTruth, check_masks, check_pairs, check_rising
 
 FULL = {"size": [4, 5], "counts": "0d0"}
 
@@ -110,3 +110,13 @@ def test_detections_may_have_no_masks_at_all_but_not_some():
 
 def test_sizes_may_be_tuples():
     assert found(masks=(FULL, {"size": (4, 5), "counts": "0d0"}))
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [([], "no image to score"), ([1, 3, 3], "got 3 after 3"), ([2, 1], "image ids must rise, got 1 after 2")],
+)
+def test_images_stand_in_order(ids, message):
+    with pytest.raises(ValueError, match=message):
+        check_rising(ids)
+    check_rising([-1, 0, 7])

@@ -37,7 +37,6 @@ def load(path):
     ids=["github", "gitlab"],
 )
 def test_the_template_has_the_form_that_its_service_reads(path, arguments):
-    pytest.importorskip("check_jsonschema", reason="check-jsonschema is not installed")
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", *arguments, path],
         capture_output=True,
@@ -60,8 +59,7 @@ def test_the_template_has_the_form_that_its_service_reads(path, arguments):
 )
 def test_no_known_weakness(tool, arguments):
     found = shutil.which(tool, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    if found is None:
-        pytest.skip(f"{tool} is not installed")
+    assert found, f"{tool} stands in the lock: make setup"
     done = subprocess.run([found, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
