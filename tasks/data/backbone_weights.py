@@ -6,6 +6,7 @@ Safetensors only: a ``.pth`` file is a pickle and has to be converted first. Not
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import torch
 from safetensors import SafetensorError
@@ -15,9 +16,13 @@ from torch import Tensor, nn
 from tasks.errors import DataError
 
 _BY_HAND = (
-    'Convert it once: `python -c "from torch import load; from safetensors.torch import save_file; '
-    "save_file(load('{file}', weights_only=True), '{stem}.safetensors')\"`."
+    'Convert it once by `python -c "from sys import argv; from torch import load; '
+    "from safetensors.torch import save_file; given = load(argv[1], map_location='cpu', weights_only=True); "
+    "given = given.get('model', given.get('state_dict', given)); "
+    'save_file({{name: value.clone().contiguous() for name, value in given.items()}}, argv[2])" '
+    "{file} {converted}`, then name {converted}."
 )
+_ZOO = "detectron2's model zoo has such files: docs/detectron2.md says how a ResNet of it is converted."
 _MEANINGLESS = "num_batches_tracked"
 """Counters of batch norms, which nothing reads."""
 
@@ -76,17 +81,21 @@ def load_backbone(backbone: nn.Module, path: Path) -> LoadedWeights:
 
 def _read(path: Path) -> dict[str, Tensor]:
     if path.suffix != ".safetensors":
-        raise DataError(
-            "is no safetensors file; pickles are not opened.",
-            obj=str(path),
-            hint=_BY_HAND.format(file=path.name, stem=path.stem),
-        )
+        raise DataError("is no safetensors file; pickles are not opened.", obj=str(path), hint=_convert(path))
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise DataError(
             f"cannot be read ({error}).", obj=str(path), hint="Fetch or convert it again."
         ) from error
+
+
+def _convert(path: Path) -> str:
+    """Return the command that turns a pickle into a safetensors file beside it."""
+    if path.suffix == ".pkl":
+        return _ZOO
+    file, converted = (quote(str(name)) for name in (path, path.with_suffix(".safetensors")))
+    return _BY_HAND.format(file=file, converted=converted)
 
 
 def _prefix(given: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:

@@ -1,6 +1,8 @@
 """Weights by name, whatever stands before the name; what does not fit is named."""
 
 import re
+import shlex
+import sys
 
 import pytest
 import torch
@@ -80,14 +82,27 @@ def test_what_does_not_fit_changes_nothing(body, tmp_path):
     assert all(torch.equal(before[name], value) for name, value in body.state_dict().items())
 
 
-def test_a_pickle_is_not_opened_and_the_hint_converts_it(body, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    torch.save(resnet18().state_dict(), "resnet18.pth")
+@pytest.mark.parametrize("wrapped", [None, "model", "state_dict"])
+def test_a_pickle_is_not_opened_and_the_hint_converts_it(body, tmp_path, monkeypatch, wrapped):
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    weights = resnet18().state_dict()
+    torch.save(weights if wrapped is None else {wrapped: weights}, folder / "resnet18.pth")
     with pytest.raises(DataError, match="pickles are not opened") as caught:
-        load_backbone(body, tmp_path / "resnet18.pth")
-    command = re.search(r'`python -c "(.*)"`', caught.value.hint)
-    exec(command[1], {})
-    assert load_backbone(body, tmp_path / "resnet18.safetensors").missing == ()
+        load_backbone(body, folder / "resnet18.pth")
+    command, rest = re.fullmatch(r"Convert it once by `(.*)`, then name (.*)\.", caught.value.hint).groups()
+    python, flag, code, *files = shlex.split(command)
+    assert (python, flag) == ("python", "-c")
+    assert shlex.split(rest) == files[1:]
+    monkeypatch.setattr(sys, "argv", ["-c", *files])
+    exec(code, {})
+    assert load_backbone(body, folder / "resnet18.safetensors").missing == ()
+
+
+def test_a_file_of_the_zoo_of_detectron2_has_its_own_page(body, tmp_path):
+    hint = r"docs/detectron2\.md says how a ResNet of it is converted\.$"
+    with pytest.raises(DataError, match=rf"R-50\.pkl: is no safetensors file; .*{hint}"):
+        load_backbone(body, tmp_path / "R-50.pkl")
 
 
 def test_files_that_cannot_be_read(body, tmp_path):
