@@ -18,6 +18,7 @@ from flows.commands import (
     referring,
     run,
     score,
+    segment,
 )
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command("run")(run.run)
 app.add_typer(data.app)
 app.command("train")(run.train)
 app.command("fit")(fit.fit)
+app.command("segment")(segment.segment)
 app.command("pseudo-label")(pseudo_label.pseudo_label)
 app.command("eval")(evaluate.evaluate)
 app.command("gate")(judge.gate)

@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from flows.commands.import_weak import import_weak
 from flows.commands.weaken import weaken
 from flows.console import JsonOption, emit, errors_for_people, listen, repository, table
 
@@ -63,6 +64,7 @@ def show(as_json: bool = JsonOption) -> None:
 
 
 app.command("weaken")(weaken)
+app.command("import-weak")(import_weak)
 
 
 def _show(version: dict[str, Any], *, as_json: bool) -> None:

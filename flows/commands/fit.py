@@ -1,4 +1,4 @@
-"""``groundwork fit``: train a recipe from boxes."""
+"""``groundwork fit``: train a recipe from boxes, or from few labelled pixels."""
 
 from pathlib import Path
 
@@ -9,9 +9,11 @@ from flows.console import JsonOption, emit, errors_for_people, listen, repositor
 
 def fit(  # noqa: PLR0913, PLR0917 - one line of a shell
     recipe: str = typer.Argument(..., help="Name of a file in configs/recipes, or a path to a .yaml file."),
-    data: Path = typer.Option(..., help="Prepared records: directory with dataset.json and <split>.jsonl."),
+    data: Path = typer.Option(
+        ..., help="Boxes: prepared records, dataset.json and <split>.jsonl. Pixels: what `data weaken` makes."
+    ),
     out: Path = typer.Option(..., help="Model directory to create, or one made by this command to replace."),
-    images: Path = typer.Option(Path("data/dataset"), help="Dataset directory that the records belong to."),
+    images: Path = typer.Option(Path("data/dataset"), help="Folder of the images that the data is of."),
     split: str = typer.Option("train", help="Which records."),
     steps: int | None = typer.Option(None, help="End the schedule after so many optimizer steps."),
     changes: list[str] = typer.Option(
@@ -24,22 +26,24 @@ def fit(  # noqa: PLR0913, PLR0917 - one line of a shell
     resume: bool = typer.Option(False, "--resume", help="Go on from the checkpoints beside --out."),
     as_json: bool = JsonOption,
 ) -> None:
-    """Train a recipe from boxes: one process, or as many as `accelerate launch` or `torchrun` starts.
+    """Train a recipe: one process, or as many as `accelerate launch` or `torchrun` starts.
 
-    Stopped or killed, the same command with --resume goes on. Settings of the run, by --set: training.seed,
-    training.micro_batch, training.average_decay, training.channels_last, training.checkpoint_every,
-    training.log_every.
+    Masks of instances are learned from boxes, classes of pixels from points, scribbles, blocks or any other
+    label maps; the head that the recipe names decides. Stopped or killed, the same command with --resume goes
+    on. Settings of the run, by --set: training.seed, training.micro_batch, training.average_decay,
+    training.channels_last, training.checkpoint_every, training.log_every.
 
     Examples: `groundwork fit tiny_solo --data artifacts/prepared --out artifacts/solo` ·
+    `groundwork fit tiny_scribbles --data artifacts/scribbles --images data/sample --out artifacts/semantic` ·
     `torchrun --nproc-per-node 2 -m flows.cli fit tiny_query --data artifacts/prepared --out artifacts/query`
     """
     with errors_for_people(as_json=as_json):
-        from tasks.operations.fitting import FitRequest
+        from tasks.operations.fit_request import FitRequest
         from tasks.operations.fitting import fit as train
 
         request = FitRequest(
             recipe=recipe,
-            prepared=data,
+            data=data,
             images=images,
             out=out,
             split=split,

@@ -136,15 +136,24 @@ def _score(
 
 
 def _lines(result: dict[str, Any], out: Path | None) -> list[str]:
-    """Lay out the metrics of the whole and of its parts."""
-    rows = []
+    """Lay out the metrics of the whole and of its parts, and the intervals of those that have one."""
+    rows, intervals = [], result["intervals"]
     for part in ({"name": "", **result}, *result["parts"]):
         head = f"{part['name']}: " if part["name"] else ""
         rows += [
-            (f"{head}{item['name']}", f"{item['value']:.4f}", item["unit"], item["count"])
+            (
+                f"{head}{item['name']}",
+                f"{item['value']:.4f}{'' if head else _interval(intervals.get(item['name']))}",
+                item["unit"],
+                item["count"],
+            )
             for item in part["metrics"]
         ]
         rows += [(f"{head}{name}", "undefined", reason, "") for name, reason in part["undefined"].items()]
     definition = f"{result['definition']['name']} ({result['definition_sha256'][:12]})"
     lines = table(f"definition: {definition}", ("metric", "value", "unit", "count"), rows)
     return lines if out is None else [*lines, f"tables: {out}"]
+
+
+def _interval(found: dict[str, Any] | None) -> str:
+    return "" if found is None else f" [{found['low']:.4f}, {found['high']:.4f}]"

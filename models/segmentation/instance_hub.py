@@ -5,8 +5,8 @@ Shape suffixes:
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields, is_dataclass
-from typing import Any, ClassVar, get_type_hints
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from models.blocks.precision import has_fast_bfloat16
+from models.segmentation.backbones import Norm
 from models.segmentation.config import PredictionConfig
 from models.segmentation.decode import Detections
 from models.segmentation.hub import channels_first
@@ -24,6 +25,7 @@ from models.segmentation.mixed_precision import in_bfloat16
 from models.segmentation.preprocessing import contrast_range, resize, stretch
 from models.segmentation.query_masks import mask_boxes
 from models.segmentation.recipes import ImageSizes, InstanceRecipe, build_instance_model
+from models.segmentation.strict_values import build_strictly
 
 GREY = 0.5
 """What images are padded with: zero for the network, which subtracts it."""
@@ -45,7 +47,7 @@ class InstanceSegmenterConfig(PreTrainedConfig):  # type: ignore[no-untyped-call
         Raises:
             ValueError: If a field is missing, unknown or refused.
         """
-        built: InstanceRecipe = _strict(InstanceRecipe, self.recipe, "recipe")
+        built: InstanceRecipe = build_strictly(InstanceRecipe, self.recipe, "recipe")
         names = self.category_names or []
         if len(names) != built.num_categories:
             raise ValueError(f"category_names must be {built.num_categories}, got {names}.")
@@ -99,7 +101,7 @@ class InstanceSegmenter(PreTrainedModel):
         """
         settings = thresholds or self.recipe.prediction
         device, training = self.device.type, self.segmenter.training
-        self.segmenter.eval().to(memory_format=memory_layout(self.recipe, device))
+        self.segmenter.eval().to(memory_format=memory_layout(self.recipe.norm, device))
         fast = device == "cuda" or has_fast_bfloat16()
         try:
             with in_bfloat16(self.segmenter, enabled=fast, device_type=device):
@@ -119,7 +121,7 @@ class InstanceSegmenter(PreTrainedModel):
                 (height, width), padded_CHW.shape[1:], seen.shape[1:], strict=True
             )
         ]
-        layout = memory_layout(self.recipe, self.device.type)
+        layout = memory_layout(self.recipe.norm, self.device.type)
         image_1CHW = padded_CHW[None].to(self.device, memory_format=layout)
         found = self.segmenter.detect(image_1CHW, [(reach[0], reach[1])], settings)[0]
         return crop_detections(found, height, width)
@@ -132,13 +134,13 @@ def new_instance_segmenter(category_names: Sequence[str], recipe: InstanceRecipe
     )
 
 
-def memory_layout(recipe: InstanceRecipe, device_type: str) -> torch.memory_format:
+def memory_layout(norm: Norm, device_type: str) -> torch.memory_format:
     """Return the layout of weights and images that is fastest.
 
     Channels last, but not on a CPU with norms over groups: these are slower there by more than convolutions
     gain (a training step of ``tiny_condinst`` in bfloat16 took 1.3 times as long).
     """
-    if device_type == "cpu" and recipe.norm == "group":
+    if device_type == "cpu" and norm == "group":
         return torch.contiguous_format
     return torch.channels_last
 
@@ -193,19 +195,3 @@ def crop_detections(found: Detections, height: int, width: int) -> Detections:
         categories=found.categories[kept_R],
         masks=masks_RHW[kept_R].contiguous(),
     )
-
-
-def _strict(cls: type[Any], values: object, name: str) -> Any:  # noqa: ANN401 - one of the recipe's classes
-    """Build a dataclass from what JSON made of it: lists are tuples, mappings are its parts."""
-    hints = get_type_hints(cls)
-    expected = {field.name for field in fields(cls)}
-    if not isinstance(values, dict) or values.keys() != expected:
-        given = sorted(values) if isinstance(values, dict) else values
-        raise ValueError(f"{name} must have the keys {sorted(expected)}, got {given}.")
-    arguments = {}
-    for key, value in values.items():
-        if is_dataclass(hints[key]):
-            arguments[key] = _strict(hints[key], value, f"{name}.{key}")
-        else:
-            arguments[key] = tuple(value) if isinstance(value, list) else value
-    return cls(**arguments)

@@ -7,12 +7,15 @@ import torch
 from torch import nn
 
 from models.segmentation.recipes import InstanceRecipe
+from models.segmentation.semantic_recipes import SemanticRecipe
 
-BACKBONES = ("pyramid.body.", "network.model.pixel_level_module.encoder.")
-"""How the names of a backbone's weights begin: of ResNets with a pyramid, of Mask2Former."""
+Recipe = InstanceRecipe | SemanticRecipe
+
+BACKBONES = ("pyramid.body.", "network.model.pixel_level_module.encoder.", "body.")
+"""How the names of a backbone's weights begin: of ResNets with a pyramid, of Mask2Former, of DeepLab."""
 
 
-def build_optimizer(model: nn.Module, recipe: InstanceRecipe) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Build the optimizer of a recipe; the rates of its groups are set by ``set_rate``.
 
     Matrices and kernels decay; biases, norms and embeddings do not. The backbone has groups of its own, whose
@@ -42,7 +45,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["factor"]
 
 
-def schedule_steps(recipe: InstanceRecipe, num_images: int) -> tuple[int, int]:
+def schedule_steps(recipe: Recipe, num_images: int) -> tuple[int, int]:
     """Return the length of the schedule in optimizer steps, and the steps of one of its units.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which parts of a segmenter run in bfloat16: backbone, pyramid and towers.
+"""Which parts of a segmenter run in bfloat16: backbone, pyramid, towers, and the decoder of DeepLab.
 
 What they return is float32 again, so that logits, distances to the borders of boxes, losses and propagation
 never see eight bits; CondInst's controller, one wide convolution on every location, is fast all the same. The
@@ -13,9 +13,10 @@ from typing import Any, assert_never
 import torch
 from torch import Tensor, nn
 
+from models.segmentation.deeplab import DeepLabV3Plus
 from models.segmentation.instance_models import CondInstSegmenter, QuerySegmenter, SoloSegmenter
 
-Segmenter = CondInstSegmenter | SoloSegmenter | QuerySegmenter
+Segmenter = CondInstSegmenter | SoloSegmenter | QuerySegmenter | DeepLabV3Plus
 
 
 def fast_parts(model: Segmenter) -> list[nn.Module]:
@@ -28,6 +29,8 @@ def fast_parts(model: Segmenter) -> list[nn.Module]:
             return [pyramid, head.category_tower, head.kernel_tower, *head.mask_levels]
         case QuerySegmenter(network=network):
             return [network.model.pixel_level_module.encoder]
+        case DeepLabV3Plus(body=body, pooling=pooling, skip=skip, decoder=decoder):
+            return [body, pooling, skip, decoder]
         case _:
             assert_never(model)
 

@@ -3,7 +3,7 @@
 Papers: Liang et al., "Tree Energy Loss", https://arxiv.org/abs/2203.10739; Li et al., "Label-efficient
 Segmentation via Affinity Propagation" (APro), https://arxiv.org/abs/2310.10533, whose semantic branch was not
 released: here the propagations are applied to every class, with the bandwidths that the authors advise.
-Differences: sums of the filters in float64.
+Differences: sums of the filters in float64; predictions may weigh less than labels (``prediction_trust``).
 
 Labels are class indices, ``UNLABELLED`` or ``PADDING``.
 
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from models.affinity.cascade import GlobalCascade
 from models.affinity.local import LocalPropagation
-from models.affinity.spanning_tree import minimum_spanning_tree
+from models.affinity.spanning_tree import Structure, edge_weights, minimum_spanning_tree
 from models.affinity.tree_filter import TreeFilter
 
 UNLABELLED = -1
@@ -104,6 +104,23 @@ class SemanticAffinityLoss:
     """None: no window branch."""
     clamp_labels: bool = True
     """Whether labelled pixels enter the propagation as what they are, not as what was predicted."""
+    prediction_trust: float = 1.0
+    """How much a predicted pixel weighs beside a clamped one in every average, in (0, 1]; 1, as the authors
+    advise: both alike, so that a thin scribble hardly moves a wide region that is predicted wrongly."""
+
+    def __post_init__(self) -> None:
+        """Refuse a trust without a meaning.
+
+        Raises:
+            ValueError: If it is not in (0, 1], or below 1 without clamped labels.
+        """
+        if not 0.0 < self.prediction_trust <= 1.0:
+            raise ValueError(f"prediction_trust must be in (0, 1], got {self.prediction_trust}.")
+        if self.prediction_trust < 1.0 and not self.clamp_labels:
+            raise ValueError(
+                f"prediction_trust weighs predictions beside clamped labels: it must be 1 without them, "
+                f"got {self.prediction_trust}."
+            )
 
     def __call__(
         self,
@@ -123,20 +140,73 @@ class SemanticAffinityLoss:
         check_labels(logit_BCHW, label_BHW)
         probability_BCHW = logit_BCHW.softmax(dim=1)
         with torch.no_grad():
-            start_BCHW = probability_BCHW.detach()
-            if self.clamp_labels:
-                known_B1HW = (label_BHW >= 0)[:, None]
-                one_hot = functional.one_hot(label_BHW.clamp(min=0), logit_BCHW.shape[1]).movedim(-1, 1)
-                start_BCHW = torch.where(known_B1HW, one_hot.to(start_BCHW), start_BCHW)
+            start_BCHW, weight_B1HW = self._start(probability_BCHW.detach(), label_BHW)
             trees = minimum_spanning_tree(image_BFHW)
-            far_BCHW = self.far(start_BCHW, trees, features_BCHW=feature_BFHW)
+            far_BCHW = self._spread_far(start_BCHW, weight_B1HW, trees, feature_BFHW)
         far = unlabelled_distance(probability_BCHW, far_BCHW, label_BHW)
         if self.near is None:
             return far, torch.zeros_like(far)
         with torch.no_grad():
             inside_B1HW = (label_BHW != PADDING)[:, None].to(image_BFHW)
-            near_BCHW = self.near(start_BCHW, image_BFHW, inside_B1HW)
+            near_BCHW = self._spread_near(start_BCHW, weight_B1HW, image_BFHW, inside_B1HW)
         return far, unlabelled_distance(probability_BCHW, near_BCHW, label_BHW)
+
+    def _start(self, probability_BCHW: Tensor, label_BHW: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what is propagated and how much each pixel weighs; None: all alike."""
+        if not self.clamp_labels:
+            return probability_BCHW, None
+        known_B1HW = (label_BHW >= 0)[:, None]
+        one_hot = functional.one_hot(label_BHW.clamp(min=0), probability_BCHW.shape[1]).movedim(-1, 1)
+        start_BCHW = torch.where(known_B1HW, one_hot.to(probability_BCHW), probability_BCHW)
+        if self.prediction_trust == 1.0:
+            return start_BCHW, None
+        weight_B1HW = torch.where(known_B1HW, 1.0, self.prediction_trust).to(start_BCHW)
+        return start_BCHW, weight_B1HW
+
+    def _spread_far(
+        self,
+        start_BCHW: Tensor,
+        weight_B1HW: Tensor | None,
+        trees: Structure,
+        feature_BFHW: Tensor | None,
+    ) -> Tensor:
+        """Propagate along the trees; pixels weigh in the first pass, the second is as ever."""
+        if weight_B1HW is None:
+            return self.far(start_BCHW, trees, features_BCHW=feature_BFHW)
+        image_pass = self.far.image_pass
+        share_BCHW = image_pass(start_BCHW * weight_B1HW, trees) / image_pass(weight_B1HW, trees)
+        match self.far.guidance2:
+            case "self":
+                parts = [edge_weights(part_B1HW, trees) for part_B1HW in torch.split(share_BCHW, 1, dim=1)]
+                edge_BKE = torch.cat(parts, dim=1)
+            case "prediction":
+                edge_BKE = edge_weights(start_BCHW, trees)
+            case "features":
+                edge_BKE = edge_weights(_given(feature_BFHW), trees)
+        return self.far.label_pass(share_BCHW, trees, edge_BKE)
+
+    def _spread_near(
+        self,
+        start_BCHW: Tensor,
+        weight_B1HW: Tensor | None,
+        image_BFHW: Tensor,
+        inside_B1HW: Tensor,
+    ) -> Tensor:
+        """Propagate inside windows. Without weights, padding pulls to 0; with them, it weighs nothing."""
+        if self.near is None:
+            return start_BCHW
+        if weight_B1HW is None:
+            return self.near(start_BCHW, image_BFHW, inside_B1HW)
+        total_B1HW = self.near(weight_B1HW, image_BFHW, inside_B1HW)
+        spread_BCHW = self.near(start_BCHW * weight_B1HW, image_BFHW, inside_B1HW)
+        return spread_BCHW / total_B1HW.clamp(min=torch.finfo(total_B1HW.dtype).tiny)
+
+
+def _given(feature_BFHW: Tensor | None) -> Tensor:
+    """Refuse to go on without features. Raises ValueError."""
+    if feature_BFHW is None:
+        raise ValueError("feature_BFHW must be given with guidance2='features'.")
+    return feature_BFHW
 
 
 def unlabelled_distance(probability_BCHW: Tensor, target_BCHW: Tensor, label_BHW: Tensor) -> Tensor:

@@ -72,6 +72,7 @@ def index_boxes(path: Path, database: Path) -> str:
     Raises:
         DataError: If the file is not strict JSON or a rule is broken; names the first rows of each rule.
     """
+    _refuse_results(path)
     stream, findings = JsonStream(path, _TABLES), Findings()
     with closing(sqlite3.connect(database)) as connection:
         connection.executescript(_SCHEMA)
@@ -140,6 +141,22 @@ class BoxTable:
         return {json.loads(key): json.loads(text) for key, text in found}
 
 
+def _refuse_results(path: Path) -> None:
+    """Tell a file of results, which is a list, from a file of boxes."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    except OSError:
+        return  # the reader says why
+    if start.startswith(b"["):
+        raise DataError(
+            "is a list, as files of results are: it does not say which images and categories there are.",
+            obj=str(path),
+            hint="Put its rows under 'annotations' of the file with 'images' and 'categories' that they are "
+            "about, give each an 'id', and rename 'score', e.g. to 'box_score': it is kept.",
+        )
+
+
 def _insert(connection: sqlite3.Connection, part: Part, findings: Findings) -> None:
     if part.entry is None:
         if part.key == "info" and not isinstance(part.value, dict):
@@ -198,7 +215,11 @@ def _check_annotation(row: dict[str, Any]) -> tuple[str, str] | None:
         return "iscrowd-invalid", f"iscrowd must be 0 or 1, got {crowd!r}."
     taken = [key for key in RESERVED if key in row]
     if taken:
-        return "key-reserved", f"has {', '.join(taken)}, which the pseudo-labels will have: rename or remove."
+        renamed = ", ".join(f"{key} to box_{key}" for key in taken)
+        return (
+            "key-reserved",
+            f"has {', '.join(taken)}, which will say something of the mask: rename {renamed}, which is kept.",
+        )
     return None
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from models.segmentation.preprocessing import resize
+from models.segmentation.preprocessing import contrast_range, resize, stretch
+from models.segmentation.semantic_recipes import SemanticCropPolicy
 from tasks.data.commit import hash_file
 from tasks.data.datasets import generator_of, image_order
 from tasks.data.images import read_rgb
@@ -26,39 +27,8 @@ from tasks.data.label_maps import PADDED, read_label_map, target_table
 from tasks.data.semantic_records import SemanticClasses, SemanticRecord
 from tasks.errors import DataError, IntegrityError
 
-_STREAM = 2  # of generator_of: 0 orders images, 1 draws boxed crops
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SemanticCropPolicy:
-    """How a crop is drawn."""
-
-    size: int
-    """Side of the crop, in pixels."""
-    smallest_scale: float = 0.5
-    """Lower end of the enlargement."""
-    largest_scale: float = 2.0
-    """Upper end of the enlargement."""
-    aspect: float = 1.1
-    """Width over height changes by a factor between 1 / aspect and aspect."""
-    mirror: bool = True
-    """Swap left and right in half of the crops."""
-    brightness: float = 10.0 / 255.0
-    """Largest change of all pixels together; colours are in [0, 1]."""
-    fill: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    """Colour outside the image: the mean of ImageNet, which normalising turns into zero."""
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
-        if self.size < 1 or not 0 < self.smallest_scale <= self.largest_scale < math.inf:
-            raise ValueError(
-                "size must be at least 1 and 0 < smallest_scale <= largest_scale, "
-                f"got {self.size}, {self.smallest_scale} and {self.largest_scale}."
-            )
-        if not (1 <= self.aspect < math.inf and 0 <= self.brightness <= 1):
-            raise ValueError(
-                f"aspect must be at least 1 and brightness 0 to 1, got {self.aspect} and {self.brightness}."
-            )
+CROP_STREAM = 2
+"""Of ``generator_of``: 0 orders images, 1 draws boxed crops."""
 
 
 class SemanticSample(NamedTuple):
@@ -138,7 +108,7 @@ class SemanticCrops(Dataset[SemanticSample]):
             raise IndexError(f"position must be 0 to {self._length - 1}, got {position}.")
         index = image_order(self._seed, position, len(self._records))
         pixels, targets = read_semantic(self._records[index], self._folders)
-        generator = generator_of(self._seed, position, _STREAM)
+        generator = generator_of(self._seed, position, CROP_STREAM)
         return SemanticSample(*draw_semantic_crop(pixels, targets, self._policy, generator), index)
 
 
@@ -173,7 +143,7 @@ def draw_semantic_crop(
 
     Args:
         pixels: RGB, uint8, shape (3, height, width).
-        targets: int64, shape (height, width).
+        targets: Integers, shape (height, width).
         policy: How.
         generator: Decides everything.
 
@@ -182,12 +152,13 @@ def draw_semantic_crop(
         nearest pixel centre; an image smaller than the crop lies in its top left corner.
     """
     scale = _uniform(generator, policy.smallest_scale, policy.largest_scale)
-    stretch = math.exp(_uniform(generator, -math.log(policy.aspect), math.log(policy.aspect)))
-    height = max(1, round(pixels.shape[1] * scale / math.sqrt(stretch)))
-    width = max(1, round(pixels.shape[2] * scale * math.sqrt(stretch)))
+    wider = math.exp(_uniform(generator, -math.log(policy.aspect), math.log(policy.aspect)))
+    height = max(1, round(pixels.shape[1] * scale / math.sqrt(wider)))
+    width = max(1, round(pixels.shape[2] * scale * math.sqrt(wider)))
     top, left = (int(_uniform(generator, 0, max(0, side - policy.size) + 1)) for side in (height, width))
     window = (slice(top, top + policy.size), slice(left, left + policy.size))
-    image = resize(pixels.float() / 255.0, height, width)[:, *window]
+    contrast = contrast_range(pixels) if policy.stretch_contrast else (0.0, 255.0)
+    image = resize(stretch(pixels, contrast), height, width)[:, *window]
     numbers = functional.interpolate(targets[None, None].float(), size=(height, width), mode="nearest-exact")
     marks = numbers[0, 0].long()[window]
     if policy.mirror and _uniform(generator, 0, 1) < 0.5:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from evaluation.semantic import ImageConfusion, count_confusion
 from tasks.data.label_png import read_label_png
 from tasks.data.refcoco import check_types
+from tasks.data.semantic_records import CLASSES_SCHEMA, SemanticClasses
 from tasks.data.strict_json import read_json
 from tasks.errors import DataError
 
@@ -80,8 +81,8 @@ def read_classes(path: Path) -> dict[int, str]:
     """Read which number is which class.
 
     Args:
-        path: ``.txt``: one name a line, numbers from 0. ``.json``: a list of ``{"id", "name"}``, or a
-            document that has it under ``categories``, as COCO does.
+        path: ``.txt``: one name a line, numbers from 0. ``.json``: a list of ``{"id", "name"}``, a document
+            that has it under ``categories``, as COCO does, or the ``classes.json`` of label maps.
 
     Returns:
         Number -> name, by rising number.
@@ -93,6 +94,9 @@ def read_classes(path: Path) -> dict[int, str]:
     try:
         if path.suffix == ".json":
             value = read_json(path)
+            if isinstance(value, dict) and value.get("schema") == CLASSES_SCHEMA:
+                known = SemanticClasses.from_json(value)
+                return dict(sorted(zip(known.values, known.names, strict=True)))
             entries = value.get("categories") if isinstance(value, dict) else value
             if not isinstance(entries, list):
                 raise ValueError("must be a list of classes, or have one under 'categories'.")

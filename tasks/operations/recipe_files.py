@@ -8,11 +8,15 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from models.segmentation.learning import Recipe
 from models.segmentation.recipes import InstanceRecipe, reduced
+from models.segmentation.semantic_recipes import SemanticRecipe, reduced_semantic
 from tasks.config import build, read_yaml
 from tasks.errors import UsageError
 
 FOLDER = Path("configs/recipes")
+SEMANTIC_HEADS = ("deeplab",)
+"""Heads that name the class of every pixel; the others find instances."""
 TRAINING = "training"
 """Changes whose key starts with this are of the run, the others of the recipe."""
 
@@ -53,8 +57,10 @@ class TrainingSettings:
 
 def read_recipe(
     name: str, changes: Sequence[str], repository: Path, *, small: bool = False
-) -> tuple[InstanceRecipe, TrainingSettings]:
+) -> tuple[Recipe, TrainingSettings]:
     """Read a recipe, make the changes, and check the result as a whole.
+
+    The head that the file names decides whether it is one of instances or of classes.
 
     Args:
         name: Of a file in ``configs/recipes``, or a path that ends with ``.yaml``.
@@ -67,16 +73,21 @@ def read_recipe(
     """
     path = _find(name, repository)
     document, settings = read_yaml(path), {}
+    kind: type[Recipe] = SemanticRecipe if document.get("head") in SEMANTIC_HEADS else InstanceRecipe
     if small:
-        document = _plain(asdict(reduced(build(document, InstanceRecipe, place=str(path)))))
+        document = _plain(asdict(_reduced(build(document, kind, place=str(path)))))
     for change in changes:
         keys, value = _parse(change)
         if keys[0] == TRAINING and len(keys) == 2:
             settings[keys[1]] = value
         else:
             _put(document, keys, value, change)
-    recipe = build(document, InstanceRecipe, place=str(path))
+    recipe = build(document, kind, place=str(path))
     return recipe, build(settings, TrainingSettings, place="--set training")
+
+
+def _reduced(recipe: Recipe) -> Recipe:
+    return reduced(recipe) if isinstance(recipe, InstanceRecipe) else reduced_semantic(recipe)
 
 
 def _find(name: str, repository: Path) -> Path:

@@ -14,12 +14,14 @@ import pandas as pd
 
 from evaluation.answers import AnswerEvaluation
 from evaluation.definition import Definition
+from evaluation.intervals import Interval
 from evaluation.metric import Metric
 from evaluation.panoptic import PANOPTIC, evaluate_panoptic, match_panoptic
 from evaluation.pope import POPE, Setting, evaluate_pope
 from evaluation.questions import QUESTIONS, Measure, evaluate_questions
 from evaluation.ref_masks import REF_MASKS, evaluate_masks
 from evaluation.semantic import SEMANTIC, evaluate_semantic
+from evaluation.semantic_intervals import semantic_intervals
 from evaluation.tags import Empty, evaluate_tags, tag_definition
 from tasks.data.answer_files import read_answers
 from tasks.data.commit import commit_directory, describe, hash_file
@@ -33,6 +35,10 @@ from tasks.data.vqa import read_vqa
 from tasks.errors import DataError, UsageError
 
 SCORES_SCHEMA: Final = "groundwork.scores/1"
+RESAMPLES: Final = 2000
+ALPHA: Final = 0.05
+SEED: Final = 0
+"""Of the intervals over images."""
 
 Kind = Literal["panoptic", "semantic", "pope", "vqa", "tags", "reasonseg"]
 
@@ -104,6 +110,8 @@ class Scored:
     whole: Part
     parts: tuple[Part, ...] = ()
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    """Name of a metric -> where it lies when images are drawn anew; of kinds that can be recomputed."""
 
 
 def score_files(request: ScoreRequest, out: Path | None = None) -> dict[str, Any]:
@@ -134,6 +142,10 @@ def score_files(request: ScoreRequest, out: Path | None = None) -> dict[str, Any
         **scored.whole.to_json(),
         "parts": [{"name": part.name, **part.to_json()} for part in scored.parts],
         "tables": {name: len(table) for name, table in scored.tables.items()},
+        "intervals": {
+            name: {"low": found.low, "high": found.high, "alpha": ALPHA, "resamples": RESAMPLES, "seed": SEED}
+            for name, found in scored.intervals.items()
+        },
     }
     if out is not None:
         names = ("kind", "definition_sha256", "inputs")
@@ -189,15 +201,15 @@ def _panoptic(request: ScoreRequest) -> Scored:
 def _semantic(request: ScoreRequest) -> Scored:
     classes = read_classes(_needed(request.classes, request, "--classes"))
     files = pair_label_maps(request.truth, request.predictions, classes, ignore_label=request.ignore_label)
-    result = evaluate_semantic(
-        [files.count(place) for place in range(len(files.truth))], classes=files.classes
-    )
+    images = [files.count(place) for place in range(len(files.truth))]
+    result = evaluate_semantic(images, classes=files.classes)
     per_image = result.per_image.copy()
     per_image.insert(1, "file", [path.name for path in files.truth])
     return Scored(
         definition=SEMANTIC,
         whole=Part(name="all", metrics=result.values.metrics, undefined=result.values.undefined),
         tables={"per_image": per_image, "per_class": result.per_class, "confusions": result.confusions},
+        intervals=semantic_intervals(images, resamples=RESAMPLES, seed=SEED, alpha=ALPHA),
     )
 
 

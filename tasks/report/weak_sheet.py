@@ -20,6 +20,7 @@ from tasks.data.label_maps import PADDING, Labels
 _TILE = 300  # pixels: longest side of a picture on the sheet
 _GAP, _CAPTION = 8, 18  # pixels between tiles; height of a caption
 _FADED = 0.55  # how much of the image is left under the marks
+_DENSE, _THIN = 0.6, 0.5  # share of labelled pixels above which colours cover only this much
 _QUALITY = 82
 _GOLDEN = 0.618033988749895  # steps on the colour circle that never come close to each other soon
 
@@ -36,6 +37,8 @@ class Tile:
 def paint_marks(pixels: Rgb, labels: Labels) -> Rgb:
     """Fade an image towards white and paint its labelled pixels in the colours of their classes.
 
+    Where most pixels are labelled the image shines through the colours.
+
     Args:
         pixels: RGB of shape (height, width, 3).
         labels: Label map of shape (height, width); padding and unlabelled pixels show the image.
@@ -50,7 +53,8 @@ def paint_marks(pixels: Rgb, labels: Labels) -> Rgb:
     wide = ndimage.grey_dilation(values, size=(5, 5))
     marks = np.where(values > 0, values, wide)
     painted = _colours()[np.maximum(marks - 1, 0)]
-    picture[marks > 0] = painted[marks > 0]
+    cover = _THIN if (values > 0).mean() > _DENSE else 1.0
+    picture[marks > 0] += cover * (painted[marks > 0] - picture[marks > 0])
     return np.rint(picture).astype(np.uint8)
 
 

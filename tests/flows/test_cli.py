@@ -7,9 +7,10 @@ from typer.main import get_command
 from flows.cli import app
 
 COMMANDS = {
-    "run", "train", "fit", "pseudo-label",
+    "run", "train", "fit", "segment", "pseudo-label",
     "eval", "gate", "promote", "rollback", "history", "report", "doctor",
-    "data check", "data add", "data pull", "data show", "data weaken", "config show", "bench affinity",
+    "data check", "data add", "data pull", "data show", "data weaken", "data import-weak",
+    "config show", "bench affinity",
     "compare", "export", "score panoptic", "score semantic", "score pope", "score vqa", "score tags",
     "score reasonseg",
     "referring prepare", "referring evaluate", "referring gate", "referring report",

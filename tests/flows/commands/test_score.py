@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def test_every_kind(tmp_path, make, more):
     result = json.loads(done.stdout)
     assert result["kind"] == request.kind
     assert result["metrics"]
+
+
+def test_an_interval_stands_behind_its_value(tmp_path):
+    request = semantic(tmp_path)
+    for folder in ("truth", "found"):
+        shutil.copy(tmp_path / folder / "a.png", tmp_path / folder / "b.png")
+    files = ["--truth", request.truth, "--predictions", request.predictions, "--classes", request.classes]
+    done = run("semantic", *files)
+    assert "semantic.pixel_accuracy  0.6667 [0.6667, 0.6667]  fraction  6" in done.output
 
 
 def test_a_part_has_its_own_lines(tmp_path):

@@ -8,6 +8,7 @@ import torch
 
 from models.segmentation.learning import BACKBONES, build_optimizer, schedule_steps, set_rate
 from models.segmentation.recipes import InstanceRecipe, Optimizer, build_instance_model, reduced
+from models.segmentation.semantic_recipes import SemanticRecipe, build_semantic_model
 from tasks.config import load_file
 
 FOLDER = Path(__file__).resolve().parents[3] / "configs" / "recipes"
@@ -18,11 +19,18 @@ def read(name):
     return reduced(load_file(FOLDER / f"{name}.yaml", InstanceRecipe))
 
 
-@pytest.mark.parametrize("name", ["boxinst_r50_coco", "solov2_r50_coco", "mask2former_swin_tiny_voc"])
+NAMES = ["boxinst_r50_coco", "solov2_r50_coco", "mask2former_swin_tiny_voc", "tel_r101_voc_points"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_weight_is_in_the_group_of_its_kind(name):
-    recipe = replace(read(name), optimizer=SLOW)
+    if name.startswith("tel_"):
+        recipe = replace(load_file(FOLDER / f"{name}.yaml", SemanticRecipe), optimizer=SLOW, norm="group")
+        build = build_semantic_model
+    else:
+        recipe, build = replace(read(name), optimizer=SLOW), build_instance_model
     with torch.device("meta"):
-        model = build_instance_model(recipe)
+        model = build(recipe)
     optimizer = build_optimizer(model, recipe)
     assert len(optimizer.param_groups) == 4
     names = {parameter: key for key, parameter in model.named_parameters()}

@@ -6,6 +6,7 @@ from torch import nn
 
 from models.segmentation import mixed_precision
 from models.segmentation.box_supervision import BoxSupervision
+from models.segmentation.deeplab import build_deeplab
 from models.segmentation.mixed_precision import fast_parts, in_bfloat16, to_float32
 from tests.models.segmentation.test_instance_models import condinst, query, solo
 from tests.models.segmentation.tiny import tiny_batch
@@ -58,7 +59,21 @@ def test_an_error_inside_ends_the_rounding():
     assert not model.pyramid._forward_hooks
 
 
-@pytest.mark.parametrize("build", [condinst, solo, query])
+def deeplab():
+    return build_deeplab("resnet18", num_classes=3, norm="group", width=32, embedding=16)
+
+
+def test_the_decoder_of_deeplab_rounds_and_its_logits_do_not():
+    model, image = built(deeplab), torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    exact = model(image)
+    with in_bfloat16(model, enabled=True):
+        rounded = model(image)
+    assert {part.dtype for part in rounded} == {torch.float32}
+    assert not torch.equal(rounded.logit_BKHW, exact.logit_BKHW)
+    assert (rounded.logit_BKHW - exact.logit_BKHW).abs().mean() < 0.05 * exact.logit_BKHW.abs().mean()
+
+
+@pytest.mark.parametrize("build", [condinst, solo, query, deeplab])
 def test_no_part_lies_in_another(build):
     parts = fast_parts(built(build))
     inner = [module for part in parts for module in part.modules()]

@@ -86,6 +86,70 @@ def test_without_clamping_an_even_prediction_stays() -> None:
     assert near.item() == pytest.approx(0.0, abs=1e-6)
 
 
+def test_trust_weighs_predictions_beside_labels() -> None:
+    """By hand: one colour, so every pixel averages all: 2 labels of weight 1 and 10 guesses of weight 0.1."""
+    image = torch.zeros(1, 3, 3, 4)
+    label = torch.full((1, 3, 4), UNLABELLED)
+    label[0, 1, 1], label[0, 1, 2] = 1, 1
+    logits = torch.zeros(1, 2, 3, 4)
+    flat = GlobalCascade(
+        image_pass=GlobalPropagation(zeta=1.0), label_pass=GlobalPropagation(zeta=1e6), guidance2="prediction"
+    )
+    for trust, expected in ((1.0, (2 + 10 * 0.5) / 12), (0.1, (2 + 10 * 0.1 * 0.5) / (2 + 10 * 0.1))):
+        far, _ = affinity_loss(far=flat, near=None, prediction_trust=trust)(logits, label, image)
+        assert far.item() == pytest.approx(2 * (expected - 0.5), abs=1e-5)
+
+
+def test_trust_weighs_neighbours_in_windows() -> None:
+    """By hand: three of one colour in a row, the middle labelled; an end averages itself and the middle."""
+    image = torch.zeros(1, 3, 1, 3)
+    label = torch.tensor([[[UNLABELLED, 1, UNLABELLED]]])
+    window = LocalPropagation(kernel_size=3, zeta=1.0, iterations=1)
+    for trust, expected in ((1.0, 0.75), (0.25, (1 + 0.25 * 0.5) / 1.25)):
+        loss = affinity_loss(near=window, prediction_trust=trust)
+        _, near = loss(torch.zeros(1, 2, 1, 3), label, image)
+        assert near.item() == pytest.approx(2 * (expected - 0.5), abs=1e-5)
+
+
+@pytest.mark.parametrize("guidance2", ["self", "prediction", "features"])
+def test_trust_of_almost_one_is_almost_the_published_mode(guidance2: str) -> None:
+    generator = torch.Generator().manual_seed(2)
+    image = torch.rand(2, 3, 5, 6, generator=generator)
+    label = torch.randint(-1, 3, (2, 5, 6), generator=generator)
+    logits = torch.randn(2, 3, 5, 6, generator=generator)
+    features = torch.rand(2, 4, 5, 6, generator=generator) if guidance2 == "features" else None
+    published = affinity_loss(guidance2)(logits, label, image, features)
+    near_one = affinity_loss(guidance2, prediction_trust=1.0 - 1e-6)(logits, label, image, features)
+    torch.testing.assert_close(near_one, published, rtol=1e-4, atol=1e-5)
+
+
+def test_with_trust_padding_weighs_nothing_inside_windows() -> None:
+    """An even prediction between padding stays; in the published mode padding pulls it to nothing."""
+    image, label, logits = two_halves()
+    label[:] = PADDING
+    label[0, 2, 3] = UNLABELLED
+    near = {trust: affinity_loss(prediction_trust=trust)(logits, label, image)[1] for trust in (0.1, 1.0)}
+    assert near[0.1].item() == pytest.approx(0.0, abs=1e-6)
+    assert near[1.0].item() > 0.5
+
+
+@pytest.mark.parametrize("trust", [0.0, 1.5, float("nan")])
+def test_a_trust_without_a_meaning_is_named(trust: float) -> None:
+    with pytest.raises(ValueError, match=rf"prediction_trust must be in \(0, 1\], got {trust}"):
+        affinity_loss(prediction_trust=trust)
+
+
+def test_trust_needs_clamped_labels() -> None:
+    with pytest.raises(ValueError, match=r"must be 1 without them, got 0\.5"):
+        affinity_loss(prediction_trust=0.5, clamp_labels=False)
+
+
+def test_trust_needs_the_features_that_guide() -> None:
+    image, label, logits = two_halves()
+    with pytest.raises(ValueError, match=r"must be given with guidance2='features'"):
+        affinity_loss("features", prediction_trust=0.5)(logits, label, image)
+
+
 def test_the_window_branch_can_be_off() -> None:
     image, label, logits = two_halves()
     far, near = affinity_loss(near=None)(logits, label, image)

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from models.segmentation.semantic_recipes import SemanticCropPolicy
 from tasks.data.commit import hash_file
 from tasks.data.label_maps import IGNORED, PADDED, PADDING, UNLABELLED, encode_label_map
 from tasks.data.semantic_datasets import (
-    SemanticCropPolicy,
     SemanticCrops,
     SemanticFolders,
     draw_semantic_crop,

@@ -9,6 +9,7 @@ from PIL import Image
 
 from evaluation.semantic import evaluate_semantic
 from tasks.data.semantic_png import pair_label_maps, read_classes, read_names
+from tasks.data.semantic_records import SemanticClasses
 from tasks.errors import DataError
 
 COCO = Path(__file__).resolve().parents[2] / "data" / "coco_panoptic"
@@ -130,3 +131,11 @@ def test_names_that_cannot_be_read(tmp_path):
     assert fails(read_names, tmp_path / "none.txt") == "cannot be read: No such file or directory."
     (tmp_path / "a.txt").write_bytes(b"\xff\n")
     assert fails(read_names, tmp_path / "a.txt").startswith("is not UTF-8:")
+
+
+def test_the_classes_of_label_maps_are_classes(tmp_path):
+    known = SemanticClasses(names=("sky", "road"), values=(9, 3), void=(200,))
+    (tmp_path / "classes.json").write_text(json.dumps(known.to_json()))
+    assert read_classes(tmp_path / "classes.json") == {3: "road", 9: "sky"}
+    (tmp_path / "classes.json").write_text(json.dumps(known.to_json() | {"void": ["a"]}))
+    assert "void must be whole numbers" in fails(read_classes, tmp_path / "classes.json")

@@ -13,7 +13,8 @@ from models.segmentation.instance_hub import InstanceSegmenter
 from tasks.data.commit import read_manifest, verify_directory
 from tasks.errors import DataError, IntegrityError, InterruptedRun, UsageError
 from tasks.operations import fitting
-from tasks.operations.fitting import FitRequest, fit
+from tasks.operations.fit_request import FitRequest
+from tasks.operations.fitting import fit
 from tasks.services.workers import Alone
 from tests.tasks.stages.tiny_training import ROOT, prepare
 from tests.tiny.shapes import CATEGORIES
@@ -37,7 +38,7 @@ def inputs(tmp_path_factory):
 def request(inputs, out, **given):
     usual = {
         "recipe": "tiny_condinst",
-        "prepared": inputs["about"].parent,
+        "data": inputs["about"].parent,
         "images": inputs["dataset"],
         "out": out,
         "steps": 2,
@@ -84,7 +85,7 @@ def test_the_model_predicts_in_the_pixels_of_the_image(fitted):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bytes(fitted, inputs, tmp_path, monkeypatch):
-    honest = fitting.train_instances
+    honest = fitting.train_recipe
 
     def stop_early(training, workers, say):
         honest(replace(training, steps=1), workers, say)
@@ -92,7 +93,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(fitted, inputs, tmp_path, 
         raise InterruptedRun("stopped.", obj="x", hint="y")
 
     wanted = request(inputs, tmp_path / "model")
-    monkeypatch.setattr(fitting, "train_instances", stop_early)
+    monkeypatch.setattr(fitting, "train_recipe", stop_early)
     with pytest.raises(InterruptedRun):
         fit(wanted, ROOT, say=lambda _: None)
     monkeypatch.undo()
@@ -138,7 +139,7 @@ def test_only_the_first_process_writes_and_answers(inputs, tmp_path, monkeypatch
         number = 1
 
     monkeypatch.setattr(fitting, "join_workers", Second)
-    monkeypatch.setattr(fitting, "train_instances", lambda *_: None)
+    monkeypatch.setattr(fitting, "train_recipe", lambda *_: None)
     assert fit(request(inputs, tmp_path / "model"), ROOT, say=lambda _: None) is None
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from models.segmentation.semantic_recipes import SemanticRecipe
 from tasks.errors import UsageError
 from tasks.operations.recipe_files import TrainingSettings, read_recipe
 
@@ -29,6 +30,18 @@ def test_changes_of_recipe_and_training():
     assert recipe.optimizer.gradient_norm is None
     assert (recipe.num_categories, recipe.images.jitter, recipe.schedule.drops) == (3, (0.5, 2.0), ())
     assert settings == TrainingSettings(seed=7, micro_batch=2)
+
+
+def test_the_head_decides_what_a_recipe_is_of():
+    recipe, _ = read_recipe("tel_r101_voc_points", ["num_classes=3", "schedule.length=7"], ROOT, small=True)
+    assert isinstance(recipe, SemanticRecipe)
+    assert (recipe.backbone, recipe.norm, recipe.num_classes, recipe.schedule.length) == (
+        "resnet18", "group", 3, 7,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"tiny_points\.yaml\.head: must be one of 'deeplab', got 'solo'"):
+        read_recipe("tiny_points", ["head=solo"], ROOT)
+    with pytest.raises(UsageError, match=r"supervision: guidance 'features' needs global_weight and tree_e"):
+        read_recipe("tiny_points", ["supervision.guidance=features"], ROOT)
 
 
 def test_changes_win_over_the_reduction():

@@ -106,6 +106,18 @@ def test_semantic(tmp_path):
     assert table[["file", "num_ignored"]].to_dict("records") == [{"file": "a.png", "num_ignored": 1}]
 
 
+def test_intervals_need_two_images(tmp_path):
+    request = semantic(tmp_path)
+    assert score_files(request)["intervals"] == {}
+    for folder, row in (("truth", [[0, 1, 1, 1]]), ("found", [[0, 1, 1, 1]])):
+        Image.fromarray(np.array(row, dtype=np.uint8)).save(tmp_path / folder / "b.png")
+    document = score_files(request, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "scores.json").read_text()) == document
+    found = document["intervals"]["semantic.pixel_accuracy"]
+    assert (found["low"], found["high"], found["alpha"]) == (pytest.approx(2 / 3), 1.0, 0.05)
+    assert values(document)["semantic.pixel_accuracy"] == pytest.approx(6 / 7)
+
+
 def test_pope(tmp_path):
     document = score_files(pope(tmp_path), tmp_path / "out")
     found = values(document)

@@ -12,8 +12,9 @@ from models.segmentation.recipes import ImageSizes, InstanceRecipe, Optimizer, S
 from tasks.config import load_file
 from tasks.data.instance_batches import ImageStore
 from tasks.data.records import ImageRecord, RegionRecord
-from tasks.operations.instance_steps import Training
+from tasks.operations.instance_lesson import InstanceLesson
 from tasks.operations.recipe_files import TrainingSettings
+from tasks.operations.training_steps import Training
 from tests.models.segmentation.test_instance_models import query
 
 FOLDER = Path(__file__).resolve().parents[3] / "configs" / "recipes"
@@ -73,9 +74,9 @@ def tiny_training(images: Path, checkpoints: Path, *, steps=6, bfloat16=False, *
     for module in model.segmenter.modules():
         if hasattr(module, "drop_prob"):  # what a network draws differs from part to part
             module.drop_prob = 0.0
+    store = ImageStore(write_images(images), images, NAMES)
     return Training(
-        model=model,
-        store=ImageStore(write_images(images), images, NAMES),
+        lesson=InstanceLesson(model=model, store=store, seed=settings.get("seed", 0)),
         settings=TrainingSettings(
             **({"average_decay": 0.5, "checkpoint_every": 2, "log_every": 2} | settings)
         ),

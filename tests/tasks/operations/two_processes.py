@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tasks.errors import InterruptedRun
-from tasks.operations import training_instances
-from tasks.operations.training_instances import train_instances
+from tasks.operations import training_recipes
+from tasks.operations.training_recipes import train_recipe
 from tasks.services.workers import join_workers
 from tests.tasks.operations.tiny_instances import tiny_training
 
@@ -24,21 +24,21 @@ def main(folder: Path, stop_at: int) -> None:
     def begin():
         return tiny_training(images, folder / "checkpoints", micro_batch=1)
 
-    honest = training_instances.losses_of_part
+    honest = training_recipes.losses_of_part
 
     def stop(training, placed, step, device):
         if step == stop_at and workers.number == 1:
             signal.raise_signal(signal.SIGTERM)
         return honest(training, placed, step, device)
 
-    training_instances.losses_of_part = stop
+    training_recipes.losses_of_part = stop
     told = "SIGTERM" if workers.number == 1 else "another process"
     with pytest.raises(InterruptedRun, match=f"stopped by {told} after step {stop_at + 1} of 6"):
-        train_instances(begin(), workers, lambda _: None)
-    training_instances.losses_of_part = honest
+        train_recipe(begin(), workers, lambda _: None)
+    training_recipes.losses_of_part = honest
     training = begin()
-    train_instances(training, workers, lambda _: None)
-    torch.save(dict(training.model.segmenter.state_dict()), folder / f"{workers.number}.pt")
+    train_recipe(training, workers, lambda _: None)
+    torch.save(dict(training.lesson.network.state_dict()), folder / f"{workers.number}.pt")
     workers.wait()
 
 

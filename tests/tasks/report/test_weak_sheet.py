@@ -56,3 +56,14 @@ def test_refusals():
         contact_sheet([])
     with pytest.raises(ValueError, match="got 1 tiles and 0 columns"):
         contact_sheet([Tile(pixels=GREY, labels=labels_with(0), caption="")], columns=0)
+
+
+def test_an_image_shines_through_labels_that_cover_it():
+    half = np.where(np.arange(60) < 30, 0, 200).astype(np.uint8)
+    image = np.repeat(np.tile(half, (40, 1))[:, :, None], 3, axis=2)
+    full = np.full((40, 60), 3, dtype=np.uint8)
+    picture = paint_marks(image, full).astype(int)
+    assert np.abs(picture[0, 0] - picture[0, 59]).min() >= 50
+    mark = paint_marks(image, labels_with(3, (slice(0, 40), slice(20, 50)))).astype(int)
+    assert (mark[5, 25] == mark[5, 45]).all()
+    assert (np.abs(2 * picture[0, 0] - mark[5, 25] - (255 - round(0.55 * 255))) <= 2).all()

@@ -14,8 +14,8 @@ import torch
 from models.segmentation import instance_models
 from tasks.data.checkpoints import read_history
 from tasks.errors import InterruptedRun, UsageError
-from tasks.operations import training_instances
-from tasks.operations.training_instances import TrainingDiverged, train_instances
+from tasks.operations import training_recipes
+from tasks.operations.training_recipes import TrainingDiverged, train_recipe
 from tasks.services.workers import Alone
 from tests.tasks.operations.tiny_instances import tiny_training
 
@@ -33,12 +33,12 @@ def _one_thread():
 def train(folder, **given):
     folder.mkdir(exist_ok=True)
     training = tiny_training(folder / "images", folder / "checkpoints", **given)
-    train_instances(training, Alone(), lambda _: None)
+    train_recipe(training, Alone(), lambda _: None)
     return training
 
 
 def weights(training):
-    return {name: value.clone() for name, value in training.model.segmenter.state_dict().items()}
+    return {name: value.clone() for name, value in training.lesson.network.state_dict().items()}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(whole, tmp_path, monkeypatch):
     assert kept == ["step-2", "step-3"]
     said = []
     training = tiny_training(tmp_path / "images", tmp_path / "checkpoints", micro_batch=None)
-    train_instances(training, Alone(), said.append)
+    train_recipe(training, Alone(), said.append)
     assert said[0] == "resumed from step-3"
     assert "training QuerySegmenter in float32 on cpu, 1 process, 1 threads" in said[1]
     assert equal(weights(training), whole[0])
@@ -115,24 +115,24 @@ def test_bfloat16_learns_nearly_the_same(whole, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_before_the_step(tmp_path, monkeypatch):
-    honest = training_instances.losses_of_part
+    honest = training_recipes.losses_of_part
 
     def spoil(training, placed, step, device):
         losses = honest(training, placed, step, device)
         bad = step == 3 and placed.first == 2
         return losses | {"projection": losses["projection"] * (torch.nan if bad else 1.0)}
 
-    monkeypatch.setattr(training_instances, "losses_of_part", spoil)
+    monkeypatch.setattr(training_recipes, "losses_of_part", spoil)
     training = tiny_training(tmp_path / "images", tmp_path / "checkpoints", micro_batch=2)
     with pytest.raises(
         TrainingDiverged, match=r"diverged\.json: the loss after 3 steps is not finite"
     ) as caught:
-        train_instances(training, Alone(), lambda _: None)
+        train_recipe(training, Alone(), lambda _: None)
     document = json.loads((tmp_path / "checkpoints" / "diverged.json").read_text())
     assert document["schema"] == "groundwork.diverged/1"
     assert document["step"] == 3
     assert len(document["image_ids"]) == 4
-    assert document["suspect_image_ids"] == sorted(set(document["image_ids"][2:]))
+    assert document["suspect_image_ids"] == list(dict.fromkeys(document["image_ids"][2:]))
     assert document["losses"]["projection"] == "nan"
     assert isinstance(document["losses"]["classification"], float)
     assert str(document["suspect_image_ids"]) in str(caught.value)
@@ -140,33 +140,33 @@ def test_a_loss_that_is_no_number_stops_before_the_step(tmp_path, monkeypatch):
     other = tmp_path / "other"
     other.mkdir()
     train_three = tiny_training(other / "images", other / "checkpoints", micro_batch=2, steps=3)
-    model = train_three.model.segmenter
+    model = train_three.lesson.network
     last = {}
-    average_update = training_instances.WeightAverage.update
+    average_update = training_recipes.WeightAverage.update
 
     def remember(self, learner, step):
         average_update(self, learner, step)
         last.update({name: value.clone() for name, value in learner.state_dict().items()})
 
-    monkeypatch.setattr(training_instances.WeightAverage, "update", remember)
-    train_instances(train_three, Alone(), lambda _: None)
-    assert model is train_three.model.segmenter
+    monkeypatch.setattr(training_recipes.WeightAverage, "update", remember)
+    train_recipe(train_three, Alone(), lambda _: None)
+    assert model is train_three.lesson.network
     assert equal(weights(training), last)
 
 
 def test_weights_that_are_no_numbers_are_named_although_matching_fails_first(tmp_path):
     training = tiny_training(tmp_path / "images", tmp_path / "checkpoints", steps=1)
     with torch.no_grad():
-        next(training.model.segmenter.parameters()).fill_(torch.nan)
+        next(training.lesson.network.parameters()).fill_(torch.nan)
     with pytest.raises(TrainingDiverged, match="not finite, in micro-batches of images"):
-        train_instances(training, Alone(), lambda _: None)
+        train_recipe(training, Alone(), lambda _: None)
 
 
 def test_more_processes_than_images_are_refused(tmp_path):
     many = Alone()
     many.count = 5
     with pytest.raises(UsageError, match=r"images_per_step: 5 processes cannot share 4 images\."):
-        train_instances(tiny_training(tmp_path / "images", tmp_path / "c"), many, lambda _: None)
+        train_recipe(tiny_training(tmp_path / "images", tmp_path / "c"), many, lambda _: None)
 
 
 def test_an_older_divergence_is_forgotten(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tasks.errors import DataError
-from tasks.operations.instance_steps import drawn_ahead, losses_of_part, parts_of_step
+from tasks.operations.training_steps import drawn_ahead, losses_of_part, parts_of_step
 from tests.tasks.operations.tiny_instances import tiny_training
 
 
@@ -36,7 +36,7 @@ def test_what_a_network_draws_follows_from_seed_step_and_place(tmp_path):
     training = tiny_training(tmp_path / "images", tmp_path / "c")
     part = parts_of_step(training, worker(0, 1), 0)[0]
     drawn = []
-    training.model.segmenter.losses = lambda *_, **__: {"draw": torch.rand(())}
+    training.lesson.network.losses = lambda *_, **__: {"draw": torch.rand(())}
     outside = torch.get_rng_state()
     for batch, step in ((part.batch, 0), (part.batch, 0), (part.batch, 1), (part.batch._replace(first=1), 0)):
         drawn.append(losses_of_part(training, batch, step, torch.device("cpu"))["draw"].item())

@@ -18,10 +18,16 @@ from models.segmentation.learning import build_optimizer, schedule_steps, set_ra
 from models.segmentation.mixed_precision import in_bfloat16
 from tasks.data.checkpoints import TrainingState, append_history, resume, save_checkpoint
 from tasks.data.commit import commit_file
-from tasks.data.instance_batches import plan_step
 from tasks.errors import GroundworkError, InterruptedRun, UsageError
 from tasks.lifetime import stop_signals
-from tasks.operations.instance_steps import PlacedBatch, Training, drawn_ahead, losses_of_part, parts_of_step
+from tasks.operations.training_steps import (
+    Batch,
+    PlacedBatch,
+    Training,
+    drawn_ahead,
+    losses_of_part,
+    parts_of_step,
+)
 from tasks.services.workers import DeviceWorkers
 
 DIVERGED = "diverged.json"
@@ -36,7 +42,7 @@ class TrainingDiverged(GroundworkError):
     exit_code: ClassVar[int] = 1
 
 
-def train_instances(training: Training, workers: DeviceWorkers, say: Callable[[str], None]) -> None:
+def train_recipe(training: Training[Batch], workers: DeviceWorkers, say: Callable[[str], None]) -> None:
     """Take the steps that are left; afterwards the model holds the running mean of its weights.
 
     Args:
@@ -53,29 +59,29 @@ def train_instances(training: Training, workers: DeviceWorkers, say: Callable[[s
     """
     _check(training, workers)
     device = workers.device
-    model = training.model
-    model.segmenter.to(device)
-    model.segmenter.to(memory_format=training.layout(device.type))
-    model.segmenter.train()
+    network = training.lesson.network
+    network.to(device)
+    network.to(memory_format=training.layout(device.type))
+    network.train()
     state = TrainingState(
-        model=model.segmenter,
-        optimizer=build_optimizer(model.segmenter, model.recipe),
-        average=WeightAverage(model.segmenter, training.settings.average_decay),
+        model=network,
+        optimizer=build_optimizer(network, training.lesson.recipe),
+        average=WeightAverage(network, training.settings.average_decay),
     )
     tell = say if workers.number == 0 else _say_nothing
     done = _resume(training, state, workers, tell)
     fast = has_fast_bfloat16() or device.type == "cuda" if training.bfloat16 is None else training.bfloat16
     tell(
-        f"training {type(model.segmenter).__name__} in {'bfloat16' if fast else 'float32'} on {device.type}, "
+        f"training {type(network).__name__} in {'bfloat16' if fast else 'float32'} on {device.type}, "
         f"{workers.count} process{'es' if workers.count > 1 else ''}, {torch.get_num_threads()} threads"
     )
-    with in_bfloat16(model.segmenter, enabled=fast, device_type=device.type), stop_signals() as stopped:
+    with in_bfloat16(network, enabled=fast, device_type=device.type), stop_signals() as stopped:
         _take_steps(training, state, workers, done, stopped, tell)
-    model.segmenter.load_state_dict(state.average.weights)
+    network.load_state_dict(state.average.weights)
 
 
-def _check(training: Training, workers: DeviceWorkers) -> None:
-    images = training.model.recipe.images_per_step
+def _check(training: Training[Batch], workers: DeviceWorkers) -> None:
+    images = training.lesson.recipe.images_per_step
     if workers.count > images:
         raise UsageError(
             f"{workers.count} processes cannot share {images} images.",
@@ -85,7 +91,7 @@ def _check(training: Training, workers: DeviceWorkers) -> None:
 
 
 def _resume(
-    training: Training, state: TrainingState, workers: DeviceWorkers, tell: Callable[[str], None]
+    training: Training[Batch], state: TrainingState, workers: DeviceWorkers, tell: Callable[[str], None]
 ) -> int:
     """Let one process after the other read the checkpoint: the first one clears what is foreign."""
     done = 0
@@ -98,7 +104,7 @@ def _resume(
 
 
 def _take_steps(
-    training: Training,
+    training: Training[Batch],
     state: TrainingState,
     workers: DeviceWorkers,
     done: int,
@@ -133,10 +139,10 @@ def _take_steps(
 
 
 def _steps(
-    training: Training, state: TrainingState, workers: DeviceWorkers, done: int
+    training: Training[Batch], state: TrainingState, workers: DeviceWorkers, done: int
 ) -> Iterator[StepResult]:
-    recipe = training.model.recipe
-    _, per_unit = schedule_steps(recipe, len(training.store))
+    recipe = training.lesson.recipe
+    _, per_unit = schedule_steps(recipe, training.lesson.num_images)
 
     def rate(step: int) -> float:
         peak = recipe.optimizer.learning_rate
@@ -144,8 +150,8 @@ def _steps(
         set_rate(state.optimizer, value)
         return value
 
-    learner: Learner[PlacedBatch] = Learner(
-        model=training.model.segmenter,
+    learner: Learner[PlacedBatch[Batch]] = Learner(
+        model=training.lesson.network,
         losses=lambda placed, step: losses_of_part(training, placed, step, workers.device),
         optimizer=state.optimizer,
         average=state.average,
@@ -163,15 +169,15 @@ def _steps(
         )
 
 
-def _diverged(training: Training, error: NotFiniteStepError, *, first: bool) -> TrainingDiverged:
+def _diverged(training: Training[Batch], error: NotFiniteStepError, *, first: bool) -> TrainingDiverged:
     """Write what is known of a step that gave no number, and say where it is."""
-    plan = plan_step(training.store.records, training.policy, error.step)
-    suspects = sorted({plan.image_ids[place] for place in error.places})
+    names = training.lesson.names(error.step)
+    suspects = list(dict.fromkeys(names[place] for place in sorted(error.places)))
     path = training.checkpoints / DIVERGED
     document = {
         "schema": DIVERGED_SCHEMA,
         "step": error.step,
-        "image_ids": list(plan.image_ids),
+        "image_ids": list(names),
         "suspect_image_ids": suspects,
         "losses": {name: _as_json(value) for name, value in error.parts.items()},
         "run_key": training.run_key,
