@@ -5,12 +5,9 @@ the work goes on, finished shards lie in ``.<name>.parts`` beside it; killed at 
 goes on with the shard after the last finished one and ends with the same bytes.
 """
 
-import fcntl
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +22,8 @@ from tasks.data.commit import commit_directory, read_manifest, verify_directory
 from tasks.data.importing import annotation_file
 from tasks.data.pseudo_document import write_document
 from tasks.errors import IntegrityError, UnavailableError, UsageError
-from tasks.operations.pseudo_shards import CROWD, LabelJob, is_finished, label_shards, read_parts
+from tasks.operations.pseudo_shards import CROWD, LabelJob
+from tasks.operations.shards import make_shards, missing_shards, part_file, read_parts, workshop
 from tasks.report.pseudo_labels import PseudoLabelTally, render_pseudo_labels
 from tasks.services.git import CodeVersion, code_version
 
@@ -112,7 +110,7 @@ def label_boxes(wanted: PseudoLabelling, *, say: Callable[[str], None] = lambda 
     images = wanted.image_folder()
     _check_places(wanted, images)
     try:
-        with _workshop(wanted.out) as parts:
+        with workshop(wanted.out) as parts:
             return _label(wanted, images, parts, say)
     except OSError as error:
         raise UnavailableError(
@@ -141,14 +139,14 @@ def _label(wanted: PseudoLabelling, images: Path, parts: Path, say: Callable[[st
         num_images=table.count(),
         shard_images=wanted.shard_images,
     )
-    missing = _missing(job, say)
+    missing = missing_shards(job, say, keep=[database.name])
     before = job.num_shards - len(missing)
 
     def finished(number: int) -> None:
         done = min(job.num_images, (before + number) * job.shard_images)
         say(f"labelling {done}/{job.num_images}, {job.method}")
 
-    label_shards(job, missing, workers=wanted.workers, finished=finished)
+    make_shards(job, missing, workers=wanted.workers, finished=finished)
     say("writing the file and the page")
     tally = PseudoLabelTally()
     digest = hashlib.sha256()
@@ -165,17 +163,17 @@ def _label(wanted: PseudoLabelling, images: Path, parts: Path, say: Callable[[st
             info, tally, image=table.image, categories=table.categories(), images=images
         )
         (staging / PAGE).write_text(page, encoding="utf-8")
-        _copy_papers(wanted.source, staging)
+        copy_papers(wanted.source, staging)
 
     manifest = commit_directory(wanted.out, write, schema=PSEUDO_LABELS_SCHEMA, provenance=info)
     table.close()
     for shard in range(job.num_shards):
-        job.part(shard).unlink()
+        part_file(job, shard).unlink()
     return info | {"manifest_sha256": manifest.sha256}
 
 
-def _about(wanted: PseudoLabelling, annotations_sha256: str) -> dict[str, Any]:
-    """Describe the work by content alone; no path of this machine, no clock."""
+def describe_code() -> dict[str, Any]:
+    """Name the release, and the commit if this is a checkout."""
     code = CodeVersion(commit="none", dirty=True)
     root = Path(__file__).resolve().parents[2]
     if (root / "pyproject.toml").exists():  # else installed, and a repository around it is not ours
@@ -184,10 +182,15 @@ def _about(wanted: PseudoLabelling, annotations_sha256: str) -> dict[str, Any]:
         release = version("groundwork")
     except PackageNotFoundError:
         release = "none"
+    return {"version": release, "commit": code.commit, "dirty": code.dirty}
+
+
+def _about(wanted: PseudoLabelling, annotations_sha256: str) -> dict[str, Any]:
+    """Describe the work by content alone; no path of this machine, no clock."""
     about = {
         "schema": PSEUDO_LABELS_SCHEMA,
         "from": "boxes",
-        "code": {"version": release, "commit": code.commit, "dirty": code.dirty},
+        "code": describe_code(),
         "annotations_sha256": annotations_sha256,
     }
     if wanted.model is None:
@@ -204,45 +207,6 @@ def _about(wanted: PseudoLabelling, annotations_sha256: str) -> dict[str, Any]:
         },
         "model": {"sha256": manifest.sha256, "categories": list(config.category_names or ())},
     }
-
-
-def _missing(job: LabelJob, say: Callable[[str], None]) -> list[int]:
-    """Return the shards to make; files that are damaged, foreign or half written are removed, aloud."""
-    expected = {job.part(shard).name for shard in range(job.num_shards)}
-    for path in sorted(job.parts.iterdir()):
-        if path.name not in expected | {"lock", job.database.name}:
-            say(f"removed {path.name}: left over")
-            path.unlink()
-    missing = []
-    for shard in range(job.num_shards):
-        reason = is_finished(job, shard)
-        if reason is not None:
-            missing.append(shard)
-            if job.part(shard).exists():
-                say(f"removed {job.part(shard).name}: it {reason}")
-                job.part(shard).unlink()
-    if len(missing) < job.num_shards:
-        say(f"going on: {job.num_shards - len(missing)} of {job.num_shards} parts are finished")
-    return missing
-
-
-@contextmanager
-def _workshop(out: Path) -> Iterator[Path]:
-    """Hold the folder of the unfinished work; the kernel lets go of it however this process ends."""
-    parts = out.parent / f".{out.name}.parts"
-    parts.mkdir(parents=True, exist_ok=True)
-    with (parts / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UnavailableError(
-                "another run is writing there.", obj=str(out), hint="Wait for it, or name another --out."
-            ) from None
-        try:
-            yield parts
-        finally:
-            if not any(parts.glob("part-*.jsonl")):  # nothing to go on with
-                shutil.rmtree(parts)
 
 
 def _check_places(wanted: PseudoLabelling, images: Path) -> None:
@@ -271,7 +235,7 @@ def _is_ours(folder: Path) -> bool:
         return False
 
 
-def _copy_papers(source: Path, staging: Path) -> None:
+def copy_papers(source: Path, staging: Path) -> None:
     """Keep the licences of a source folder."""
     if source.is_dir():
         for paper in sorted(source.iterdir()):

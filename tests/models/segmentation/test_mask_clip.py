@@ -1,40 +1,26 @@
 """CLIP is tiny and random here, but saved and loaded as a real one is."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
+from transformers import CLIPModel, CLIPTokenizer
 
-from models.segmentation.mask_clip import DenseFeatures, class_probabilities, dense_features, embed_classes
+from models.segmentation.mask_clip import (
+    DEVIATION,
+    MEAN,
+    DenseFeatures,
+    class_probabilities,
+    dense_features,
+    embed_classes,
+)
 from models.segmentation.prompts import TEMPLATES
-
-PATCH = 8
+from tests.models.segmentation.tiny_clip import save_tiny_clip
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clip")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        shape = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-        letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-        words = [*letters, *(f"{letter}</w>" for letter in letters), ".</w>", ".", "-", "-</w>"]
-        words += ["<|startoftext|>", "<|endoftext|>"]
-        config = CLIPConfig(
-            text_config=CLIPTextConfig(
-                vocab_size=len(words), max_position_embeddings=77, bos_token_id=len(words) - 2,
-                eos_token_id=len(words) - 1, pad_token_id=len(words) - 1, **shape,
-            ).to_dict(),
-            vision_config=CLIPVisionConfig(image_size=32, patch_size=PATCH, **shape).to_dict(),
-            projection_dim=24,
-        )  # fmt: skip
-        CLIPModel(config).save_pretrained(folder)
-    (folder / "vocab.json").write_text(json.dumps({word: place for place, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
-    return folder
+    return save_tiny_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +120,35 @@ def test_patches_with_like_keys_share_their_classes() -> None:
     everywhere = class_probabilities(features, text, denoise=None, smooth=1.0)[0, :, 0]
     torch.testing.assert_close(everywhere[:, 0], everywhere[:, 2])
     torch.testing.assert_close(everywhere.sum(dim=0), torch.ones(3))
+
+
+def test_a_class_is_as_likely_as_the_best_of_its_words() -> None:
+    features, text = by_hand([[0.03, 0.0], [0.0, 0.01], [0.01, 0.02]], [[1.0, 0.0], [0.0, 1.0]])
+    owner = torch.tensor([1, 0, 1])
+    found = class_probabilities(features, text, owner_V=owner, denoise=None, smooth=None)[0, :, 0]
+    torch.testing.assert_close(found, torch.tensor([[0.0, 1.0], [3.0, 2.0]]).softmax(dim=0))
+    for wrong in ([0, 2, 2], [0, 1]):
+        with pytest.raises(ValueError, match="a class from 0 without a gap for each of 3 words, got"):
+            class_probabilities(features, text, owner_V=torch.tensor(wrong))
+
+
+def test_smoothing_is_the_sum_over_all_pairs_of_patches() -> None:
+    generator = torch.Generator().manual_seed(3)
+    value, key = (torch.randn(1, width, 3, 4, generator=generator) for width in (5, 7))
+    features = DenseFeatures(*(torch.nn.functional.normalize(part, dim=1) for part in (value, key)))
+    text = torch.nn.functional.normalize(torch.randn(4, 5, generator=generator), dim=1)
+    plain = class_probabilities(features, text, denoise=None, smooth=None).flatten(2)[0]
+    found = class_probabilities(features, text, denoise=None).flatten(2)[0]
+    keys = features.key_BDHW.flatten(2)[0]
+    for place in range(12):
+        likeness = [float(keys[:, place] @ keys[:, other]) for other in range(12)]
+        mixed = sum(weight * plain[:, other] for other, weight in enumerate(likeness)).clamp(min=0)
+        torch.testing.assert_close(found[:, place], mixed / mixed.sum(), atol=1e-5, rtol=1e-4)
+
+
+def test_colours_are_shifted_and_spread_as_the_model_was_trained(clip: CLIPModel) -> None:
+    own = dense_features(clip, images(), mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5)).value_BEHW
+    assert not torch.allclose(own, dense_features(clip, images()).value_BEHW)
+    mean, deviation = (torch.tensor(part)[:, None, None] for part in (MEAN, DEVIATION))
+    moved = (images() - 0.5) / 0.5 * deviation + mean
+    torch.testing.assert_close(own, dense_features(clip, moved).value_BEHW, atol=1e-5, rtol=1e-4)

@@ -74,7 +74,10 @@ def changed(table, place, **values):
         (changed("annotations", 0, bbox=[0, 0, 0, 4]), "box-invalid: annotation 5 of image 3"),
         (changed("annotations", 0, bbox=[0, 0, 14, 4]), "box-outside: annotation 5 of image 3"),
         (changed("annotations", 0, bbox="poison"), "box-invalid"),
-        (changed("annotations", 0, score=0.5), "key-reserved: .*has score"),
+        (
+            changed("annotations", 0, score=0.5),
+            "has score, .*: rename score to box_score, which is kept",
+        ),
         (changed("categories", 0, name=" "), "category-name-invalid"),
         (document(info={"groundwork": {}}), "these are pseudo-labels already"),
         (document(info=3), "info-invalid: info: must be an object, got '3'"),
@@ -94,3 +97,16 @@ def test_every_offence_counts_and_ten_are_shown(tmp_path):
     with pytest.raises(DataError, match="30 box-invalid") as caught:
         index(tmp_path, document(annotations=rows))
     assert "and 20 more" in caught.value.message
+
+
+def test_a_file_of_results_is_told_how_to_become_one_of_boxes(tmp_path):
+    path = tmp_path / "results.json"
+    rows = [{"image_id": 3, "category_id": 2, "bbox": [0, 0, 4, 4], "score": 0.5}]
+    path.write_text(f"\n {json.dumps(rows)}")
+    with pytest.raises(DataError, match="is a list, as files of results are") as caught:
+        index_boxes(path, tmp_path / "boxes.db")
+    assert "under 'annotations' of the file with 'images' and 'categories'" in caught.value.hint
+    row = {"id": 9, "box_score": rows[0].pop("score"), **rows[0]}
+    index(tmp_path, document(annotations=[row]))  # what the hint says is taken
+    (image,) = BoxTable(tmp_path / "boxes.db").images(1, 2)
+    assert image.annotations == (row,)

@@ -1,8 +1,12 @@
 """A box-only COCO file with images, and a segmenter in a committed directory."""
 
+import base64
+import io
 import json
 
+import numpy as np
 import torch
+from PIL import Image
 
 from models.segmentation.hub import new_segmenter
 from tasks.data.checkpoints import SEGMENTER_SCHEMA
@@ -40,3 +44,9 @@ def tiny_model(folder):
 
     commit_directory(folder, write, schema=SEGMENTER_SCHEMA)
     return folder
+
+
+def label_map_of(line, key="label"):
+    """Decode a label map, or the map of how sure it is, out of a line of a part."""
+    with Image.open(io.BytesIO(base64.b64decode(line[key]))) as picture:
+        return np.asarray(picture)

@@ -1,4 +1,3 @@
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -9,8 +8,8 @@ from tasks.data.box_table import BoxTable, index_boxes
 from tasks.data.records import MaskRle
 from tasks.data.rle import decode_mask, mask_area
 from tasks.errors import DataError
-from tasks.operations import pseudo_shards
-from tasks.operations.pseudo_shards import LabelJob, is_finished, label_shards, read_parts
+from tasks.operations.pseudo_shards import LabelJob
+from tasks.operations.shards import is_finished, make_shards, part_file, read_parts
 from tests.tasks.operations.labelling import shapes, tiny_model
 
 
@@ -34,8 +33,8 @@ def job(tmp_path):
 
 def make(job, workers=1):
     told = []
-    label_shards(job, range(job.num_shards), workers=workers, finished=told.append)
-    return told, [job.part(shard).read_bytes() for shard in range(job.num_shards)]
+    make_shards(job, range(job.num_shards), workers=workers, finished=told.append)
+    return told, [part_file(job, shard).read_bytes() for shard in range(job.num_shards)]
 
 
 def test_shards_hold_all_images_in_order(job):
@@ -73,37 +72,10 @@ def test_workers_give_the_same_bytes(job, tmp_path):
         assert together == alone
 
 
-def test_a_worker_makes_the_same_bytes(job, monkeypatch):
-    _, alone = make(job)
-    for shard in range(3):
-        job.part(shard).unlink()
-    monkeypatch.setattr(pseudo_shards, "_JOBS", [job])
-    monkeypatch.setattr(pseudo_shards, "_LABELLERS", [])
-    told = []
-    with ThreadPoolExecutor(1) as pool:
-        pseudo_shards._feed(pool, range(3), 2, told.append)
-    assert told == [1, 2, 3]
-    assert [job.part(shard).read_bytes() for shard in range(3)] == alone
-
-
 def test_a_segmenter_says_so(job, tmp_path):
     make(replace(job, model=tiny_model(tmp_path / "model")))
     rows = [row for line in read_parts(job) for row in line["annotations"]]
     assert {row["method"] for row in rows if "method" in row} == {"segmenter"}
-
-
-def test_finished_means_whole_and_ours(job):
-    assert is_finished(job, 0) == "is not there"
-    make(job)
-    assert is_finished(job, 0) is None
-    assert is_finished(replace(job, key="b"), 0) == "belongs to other work"
-    job.part(1).write_bytes(job.part(0).read_bytes())
-    assert is_finished(job, 1) == "belongs to other work"
-    content = job.part(0).read_bytes()
-    job.part(0).write_bytes(content[:-9])
-    assert is_finished(job, 0) == "is damaged"
-    job.part(0).write_bytes(b"{}\n")
-    assert is_finished(job, 0).startswith("cannot be read (KeyError")
 
 
 def test_a_damaged_image_stops_and_what_was_finished_stays(job):
