@@ -51,11 +51,7 @@ def box_losses(
     """
     _check(masks, guidance)
     probability_RHW = masks.logit_RHW.sigmoid()
-    losses = {}
-    if supervision.projection_weight:
-        inside = masks.inside_RHW
-        shadow = projection_loss(probability_RHW, inside.amax(dim=1), inside.amax(dim=2))
-        losses["projection"] = supervision.projection_weight * shadow
+    losses = _projected(probability_RHW, masks.inside_RHW, supervision)
     rise = min(1.0, (step + 1) / max(1, supervision.warmup_steps))
     for part in (_propagated, _compared):
         found = part(probability_RHW, masks, guidance, supervision)
@@ -77,6 +73,23 @@ def _check(masks: PredictedMasks, guidance: Guidance) -> None:
         )
     if len(masks.image_R) and int(masks.image_R.max()) >= len(images):
         raise ValueError(f"a mask is of image {int(masks.image_R.max())}, there are {len(images)}.")
+
+
+def _projected(probability_RHW: Tensor, inside_RHW: Tensor, supervision: BoxSupervision) -> dict[str, Tensor]:
+    """Compare the masks with what the boxes alone say of them: their shadows, and nothing outside."""
+    if not supervision.projection_weight:
+        return {}
+    shadow = projection_loss(probability_RHW, inside_RHW.amax(dim=1), inside_RHW.amax(dim=2))
+    loss = supervision.projection_weight * shadow
+    if supervision.outside_weight:
+        loss = loss + supervision.outside_weight * share_outside(probability_RHW, inside_RHW)
+    return {"projection": loss}
+
+
+def share_outside(probability_RHW: Tensor, inside_RHW: Tensor) -> Tensor:
+    """Return how much of each mask lies outside its box, over the area of the box: the mean, a scalar."""
+    spilt_R = (probability_RHW * (1.0 - inside_RHW)).sum(dim=(1, 2))
+    return (spilt_R / inside_RHW.sum(dim=(1, 2)).clamp(min=1.0)).sum() / max(1, len(spilt_R))
 
 
 def _propagated(

@@ -31,6 +31,10 @@ class BoxSupervision:
     """Which losses, how heavy, and the bandwidths. A weight of 0 switches a loss off and costs nothing."""
 
     projection_weight: float = 3.0
+    outside_weight: float = 0.0
+    """Of the mask outside its box, as a share of the box, which counts as a part of the projection loss. That
+    one lowers a single sample of each row and column in a step, and propagation is judged inside the box: a
+    short training leaves masks that are right in their boxes and cover other regions too. 0: as published."""
     global_weight: float = 2.0
     local_weight: float = 1.0
     pairwise_weight: float = 0.0
@@ -62,10 +66,15 @@ class BoxSupervision:
         Raises:
             ValueError: With the name and the value.
         """
-        weights = ("projection", "global", "local", "pairwise", "level_set", "consistency")
+        weights = ("projection", "outside", "global", "local", "pairwise", "level_set", "consistency")
         for name in (f"{weight}_weight" for weight in weights):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be finite and at least 0, got {getattr(self, name)}.")
+        if self.outside_weight and not self.projection_weight:
+            raise ValueError(
+                f"outside_weight is a part of the projection loss and needs projection_weight, "
+                f"got {self.outside_weight} and {self.projection_weight}."
+            )
         if self.propagation_side is not None and self.propagation_side < 1:
             raise ValueError(f"propagation_side must be at least 1, got {self.propagation_side}.")
         if self.average not in ("regions", "samples"):

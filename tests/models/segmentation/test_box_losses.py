@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from models.segmentation.box_losses import PredictedMasks, box_losses, distance_inside
+from models.segmentation.box_losses import PredictedMasks, box_losses, distance_inside, share_outside
 from models.segmentation.box_supervision import BoxSupervision, cover, guide
 
 EVERY = BoxSupervision(
@@ -55,6 +55,29 @@ def test_a_weight_of_zero_switches_a_loss_off_and_leaves_the_others(name: str) -
     assert set(off) == NAMES - {name}
     for other, value in off.items():
         torch.testing.assert_close(value, everything[other])
+
+
+def test_what_lies_outside_by_hand() -> None:
+    """Boxes of 2 and 4 samples; 0.5 in two samples outside the first, 1 in two outside the second."""
+    inside = torch.zeros(2, 3, 3)
+    inside[0, 0, :2] = 1.0
+    inside[1, :2, :2] = 1.0
+    mask = inside.clone()
+    mask[0, 2, :2] = 0.5
+    mask[1, 2, :2] = 1.0
+    torch.testing.assert_close(share_outside(mask, inside), torch.tensor((1.0 / 2 + 2.0 / 4) / 2))
+    assert share_outside(inside, inside) == 0.0
+    assert share_outside(inside[:0], inside[:0]) == 0.0
+
+
+def test_outside_is_a_part_of_the_projection() -> None:
+    masks, image = scene()
+    spilt = dataclasses.replace(EVERY, outside_weight=2.0)
+    with_it, without = (losses_of(masks, image, part, step=0) for part in (spilt, EVERY))
+    more = 2.0 * share_outside(masks.logit_RHW.sigmoid(), masks.inside_RHW)
+    torch.testing.assert_close(with_it["projection"], without["projection"] + more)
+    (slope,) = torch.autograd.grad(with_it["projection"] - without["projection"], masks.logit_RHW)
+    assert (slope[masks.inside_RHW == 0.0] > 0.0).all()
 
 
 def test_a_weight_scales_its_loss() -> None:

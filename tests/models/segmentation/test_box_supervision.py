@@ -15,6 +15,11 @@ def test_cover_by_hand() -> None:
     ("given", "message"),
     [
         ({"global_weight": -1.0}, "global_weight must be finite and at least 0, got -1.0"),
+        ({"outside_weight": -1.0}, "outside_weight must be finite and at least 0, got -1.0"),
+        (
+            {"outside_weight": 1.0, "projection_weight": 0.0},
+            "outside_weight is a part of the projection loss and needs projection_weight, got 1.0 and 0.0",
+        ),
         ({"level_set_weight": float("nan")}, "level_set_weight must be finite"),
         ({"propagation_side": 0}, "propagation_side must be at least 1, got 0"),
         ({"average": "pixels"}, "average must be 'regions' or 'samples', got 'pixels'"),
