@@ -1,0 +1,1 @@
+"""Multimodal language models that see regions of images."""
