@@ -1,0 +1,81 @@
+"""Settings from a file and the command line: a name becomes a path, ``key=value`` a change of a document."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from tasks.errors import UsageError
+
+
+def find_named(name: str, folder: Path) -> Path:
+    """Return the file of a name, or the file that is named.
+
+    Args:
+        name: Of a file in the folder without its ending, or a path that ends with ``.yaml``.
+        folder: Of the committed files.
+
+    Raises:
+        UsageError: If there is no such file.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    path = folder / f"{name}.yaml"
+    if "/" in name or not path.exists():
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise UsageError(
+            f"there is no such file in {folder.name}.",
+            obj=name,
+            hint=f"Name a .yaml file, or one of {', '.join(known) or 'none'}.",
+        )
+    return path
+
+
+def make_change(document: dict[str, Any], change: str) -> None:
+    """Set one value of a document, in place; whether the key is known is checked with the whole.
+
+    Args:
+        document: As read from YAML.
+        change: ``key=value``; the key is dotted, an item of a list goes by its number, the value is YAML.
+
+    Raises:
+        UsageError: If it is no change, or nothing of the document holds the key.
+    """
+    keys, value = _parse(change)
+    target: Any = document
+    for key in keys[:-1]:
+        target = _part(target, key)
+    if isinstance(target, dict):
+        target[keys[-1]] = value
+    elif isinstance(target, list) and keys[-1].isdigit() and int(keys[-1]) < len(target):
+        target[int(keys[-1])] = value
+    else:
+        sections = [name for name, item in document.items() if isinstance(item, (dict, list))]
+        raise UsageError(
+            f"the file has no section {'.'.join(keys[:-1])!r}.",
+            obj=f"--set {change}",
+            hint=f"Sections: {', '.join(sections)}.",
+        )
+
+
+def _part(target: object, key: str) -> Any:  # noqa: ANN401 - any value of YAML
+    if isinstance(target, dict):
+        return target.get(key)
+    if isinstance(target, list) and key.isdigit() and int(key) < len(target):
+        return target[int(key)]
+    return None
+
+
+def _parse(change: str) -> tuple[list[str], Any]:
+    key, equals, text = change.partition("=")
+    keys = key.strip().split(".")
+    if not equals or not all(keys):
+        raise UsageError("must be key=value.", obj=f"--set {change}", hint="For example language.layers=2.")
+    try:
+        return keys, YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        message = " ".join(str(error).split())
+        raise UsageError(
+            f"the value is not YAML: {message}.", obj=f"--set {change}", hint="Quote it."
+        ) from error

@@ -1,0 +1,44 @@
+"""Names become files, changes become values."""
+
+import pytest
+
+from tasks.errors import UsageError
+from tasks.operations.changes import find_named, make_change
+
+
+def test_a_name_is_a_file_of_the_folder(tmp_path):
+    (tmp_path / "one.yaml").write_text("a: 1\n")
+    assert find_named("one", tmp_path) == tmp_path / "one.yaml"
+    assert str(find_named("elsewhere/two.yaml", tmp_path)) == "elsewhere/two.yaml"
+    with pytest.raises(UsageError, match="there is no such file in") as caught:
+        find_named("two", tmp_path)
+    assert "two" in str(caught.value)
+    assert "one" in str(caught.value.hint)
+    with pytest.raises(UsageError):
+        find_named("../one", tmp_path)
+
+
+def test_a_change_reaches_mappings_and_items():
+    document = {"a": {"b": 1}, "c": [{"d": 2}, 3]}
+    for change in ("a.b=2.5", "a.new=[1, 2]", "c.0.d=null", "c.1=text"):
+        make_change(document, change)
+    assert document == {"a": {"b": 2.5, "new": [1, 2]}, "c": [{"d": None}, "text"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("a.b", "must be key=value"),
+        ("=1", "must be key=value"),
+        ("a..b=1", "must be key=value"),
+        ("a.b=[1", "the value is not YAML"),
+        ("x.b=1", "the file has no section 'x'"),
+        ("c.2=1", "the file has no section 'c'"),
+        ("c.2.d=1", "the file has no section 'c.2'"),
+        ("c.x.d=1", "the file has no section 'c.x'"),
+        ("a.b.e=1", "the file has no section 'a.b'"),
+    ],
+)
+def test_a_change_of_nothing_is_refused(change, message):
+    with pytest.raises(UsageError, match=message):
+        make_change({"a": {"b": 1}, "c": [{"d": 2}, 3]}, change)
