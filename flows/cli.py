@@ -8,12 +8,14 @@ import typer
 from flows.commands import (
     bench,
     compare,
+    convert,
     data,
     evaluate,
     export,
     fit,
     inspect,
     judge,
+    plan,
     pseudo_label,
     referring,
     run,
@@ -37,6 +39,8 @@ app.add_typer(data.app)
 app.command("train")(run.train)
 app.command("fit")(fit.fit)
 app.command("segment")(segment.segment)
+app.command("plan")(plan.plan)
+app.command("convert")(convert.convert)
 app.command("pseudo-label")(pseudo_label.pseudo_label)
 app.command("eval")(evaluate.evaluate)
 app.command("gate")(judge.gate)

@@ -58,10 +58,10 @@ def parse_plain_pickle(content: bytes, *, source: str) -> Any:  # noqa: ANN401 -
     Raises:
         DataError: With the byte and the reason; a global is named, e.g. ``posix.system``.
     """
-    machine = _Machine(content)
+    machine = Machine(content)
     try:
         return machine.run()
-    except _NotPlain as error:
+    except NotPlain as error:
         reason = f"holds {error} at byte {machine.start}, which is not plain data; it was not run."
         raise _refused(source, reason) from error
     except (IndexError, TypeError, ValueError) as error:
@@ -72,11 +72,11 @@ def _refused(source: str, message: str) -> DataError:
     return DataError(message, obj=source, hint="Fetch the file again from its authors, or export it as JSON.")
 
 
-class _NotPlain(Exception):
+class NotPlain(Exception):
     """What the file asks for."""
 
 
-class _Machine:
+class Machine:
     """The stack, the marks in it, and what was remembered."""
 
     def __init__(self, content: bytes) -> None:
@@ -96,10 +96,14 @@ class _Machine:
                 if len(self.stack) != 1 or self.marks:
                     raise ValueError(f"{len(self.stack)} values are left at the end, not 1")
                 return self.stack[0]
-            action = _ACTIONS.get(code)
+            action = self.action(code)
             if action is None:
-                raise _NotPlain(self.offence(code))
+                raise NotPlain(self.offence(code))
             action(self)
+
+    def action(self, code: int) -> "Callable[[Machine], None] | None":
+        """Return what an instruction does, or None: then it is refused by name."""
+        return _ACTIONS.get(code)
 
     def offence(self, code: int) -> str:
         """Name an instruction that is not for plain data, and what it asks for."""
@@ -240,7 +244,7 @@ def _latin1(content: bytes) -> str:
     return content.decode("latin-1")
 
 
-_ACTIONS: Final[dict[int, Callable[[_Machine], None]]] = {
+_ACTIONS: Final[dict[int, Callable[[Machine], None]]] = {
     # protocol 2 and 4 say which they are, and how long a frame is: nothing depends on it
     0x80: lambda m: m.skip(1),
     0x95: lambda m: m.skip(8),

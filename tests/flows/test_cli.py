@@ -7,7 +7,7 @@ from typer.main import get_command
 from flows.cli import app
 
 COMMANDS = {
-    "run", "train", "fit", "segment", "pseudo-label",
+    "run", "train", "fit", "segment", "plan", "convert", "pseudo-label",
     "eval", "gate", "promote", "rollback", "history", "report", "doctor",
     "data check", "data add", "data pull", "data show", "data weaken", "data import-weak",
     "config show", "bench affinity",
