@@ -102,7 +102,7 @@ class ConvNextSettings:
     token_level: int
     """0 to 3: res2 to res5."""
     layer_scale: float = 1e-6
-    """What each block's output is multiplied by at first; a small network that learns from nothing needs 1."""
+    """What each block's output is multiplied by at first; a small network taught from nothing needs 1."""
 
     def __post_init__(self) -> None:
         """Refuse stages that are not there.

@@ -1,7 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-
 from models.region_lm.assembly import planned_model
 from models.region_lm.planning import (
     Machines,
