@@ -24,10 +24,11 @@ def find_named(name: str, folder: Path) -> Path:
     path = folder / f"{name}.yaml"
     if "/" in name or not path.exists():
         known = sorted(file.stem for file in folder.glob("*.yaml"))
+        none = f"none in {folder.parent.name}/{folder.name}"
         raise UsageError(
-            f"there is no such file in {folder.name}.",
+            "there is no such recipe.",
             obj=name,
-            hint=f"Name a .yaml file, or one of {', '.join(known) or 'none'}.",
+            hint=f"Name a .yaml file, or one of {', '.join(known) or none}.",
         )
     return path
 
@@ -42,7 +43,12 @@ def make_change(document: dict[str, Any], change: str) -> None:
     Raises:
         UsageError: If it is no change, or nothing of the document holds the key.
     """
-    keys, value = _parse(change)
+    keys, value = parse_change(change)
+    put_value(document, keys, value, change)
+
+
+def put_value(document: dict[str, Any], keys: list[str], value: object, change: str) -> None:
+    """Do what ``make_change`` does, with a change that is parsed already; its text is for the error."""
     target: Any = document
     for key in keys[:-1]:
         target = _part(target, key)
@@ -67,7 +73,12 @@ def _part(target: object, key: str) -> Any:  # noqa: ANN401 - any value of YAML
     return None
 
 
-def _parse(change: str) -> tuple[list[str], Any]:
+def parse_change(change: str) -> tuple[list[str], Any]:
+    """Split ``key=value`` into the parts of its dotted key and the value, which is YAML.
+
+    Raises:
+        UsageError: If it is no change.
+    """
     key, equals, text = change.partition("=")
     keys = key.strip().split(".")
     if not equals or not all(keys):

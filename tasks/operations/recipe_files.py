@@ -5,14 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from models.segmentation.learning import Recipe
 from models.segmentation.recipes import InstanceRecipe, reduced
 from models.segmentation.semantic_recipes import SemanticRecipe, reduced_semantic
 from tasks.config import build, read_yaml
-from tasks.errors import UsageError
+from tasks.operations.changes import find_named, parse_change, put_value
 
 FOLDER = Path("configs/recipes")
 SEMANTIC_HEADS = ("deeplab",)
@@ -71,67 +68,23 @@ def read_recipe(
     Raises:
         UsageError: With the place, if there is no such recipe or key, or a value is refused.
     """
-    path = _find(name, repository)
+    path = find_named(name, repository / FOLDER)
     document, settings = read_yaml(path), {}
     kind: type[Recipe] = SemanticRecipe if document.get("head") in SEMANTIC_HEADS else InstanceRecipe
     if small:
         document = _plain(asdict(_reduced(build(document, kind, place=str(path)))))
     for change in changes:
-        keys, value = _parse(change)
+        keys, value = parse_change(change)
         if keys[0] == TRAINING and len(keys) == 2:
             settings[keys[1]] = value
         else:
-            _put(document, keys, value, change)
+            put_value(document, keys, value, change)
     recipe = build(document, kind, place=str(path))
     return recipe, build(settings, TrainingSettings, place="--set training")
 
 
 def _reduced(recipe: Recipe) -> Recipe:
     return reduced(recipe) if isinstance(recipe, InstanceRecipe) else reduced_semantic(recipe)
-
-
-def _find(name: str, repository: Path) -> Path:
-    if name.endswith((".yaml", ".yml")):
-        return Path(name)
-    path = repository / FOLDER / f"{name}.yaml"
-    if "/" in name or not path.exists():
-        known = sorted(file.stem for file in (repository / FOLDER).glob("*.yaml"))
-        raise UsageError(
-            "there is no such recipe.",
-            obj=name,
-            hint=f"Name a .yaml file, or one of {', '.join(known) or 'none in configs/recipes'}.",
-        )
-    return path
-
-
-def _parse(change: str) -> tuple[list[str], Any]:
-    key, equals, text = change.partition("=")
-    keys = key.strip().split(".")
-    if not equals or not all(keys):
-        raise UsageError(
-            "must be key=value.", obj=f"--set {change}", hint="For example optimizer.learning_rate=0.001."
-        )
-    try:
-        return keys, YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        message = " ".join(str(error).split())
-        raise UsageError(
-            f"the value is not YAML: {message}.", obj=f"--set {change}", hint="Quote it."
-        ) from error
-
-
-def _put(document: dict[str, Any], keys: list[str], value: object, change: str) -> None:
-    """Set a value; the mappings above it must be there, the key itself is checked with the whole."""
-    target: Any = document
-    for key in keys[:-1]:
-        target = target.get(key) if isinstance(target, dict) else None
-    if not isinstance(target, dict):
-        raise UsageError(
-            f"the recipe has no section {'.'.join(keys[:-1])!r}.",
-            obj=f"--set {change}",
-            hint=f"Sections: {', '.join(name for name, item in document.items() if isinstance(item, dict))}.",
-        )
-    target[keys[-1]] = value
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of YAML

@@ -10,7 +10,7 @@ def test_a_name_is_a_file_of_the_folder(tmp_path):
     (tmp_path / "one.yaml").write_text("a: 1\n")
     assert find_named("one", tmp_path) == tmp_path / "one.yaml"
     assert str(find_named("elsewhere/two.yaml", tmp_path)) == "elsewhere/two.yaml"
-    with pytest.raises(UsageError, match="there is no such file in") as caught:
+    with pytest.raises(UsageError, match="there is no such recipe") as caught:
         find_named("two", tmp_path)
     assert "two" in str(caught.value)
     assert "one" in str(caught.value.hint)

@@ -56,6 +56,6 @@ def test_a_value_that_is_wrong_is_refused_with_its_place(change, message):
 
 
 def test_a_recipe_that_is_not_there_is_named():
-    with pytest.raises(UsageError, match="there is no such file in region_lm") as caught:
+    with pytest.raises(UsageError, match="there is no such recipe") as caught:
         read_region_recipe("ospray", [], ROOT)
     assert "osprey_tiny" in str(caught.value.hint)
