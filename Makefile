@@ -31,6 +31,7 @@ format: $(READY)  ## Rewrite the code in the house style
 bench: $(READY)  ## Quality of the segmenter beside its baselines, over seeds; speed of the propagation
 	@OMP_WAIT_POLICY=passive $(BIN)/python -m benchmarks.segmenter
 	@$(BIN)/groundwork bench affinity
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m benchmarks.projectors
 
 docs: $(READY)  ## The picture of the pipeline, from DVC's own graph
 	@{ echo "# The pipeline"; echo; echo "Made by \`make docs\` from \`dvc.yaml\`."; echo; echo '```mermaid'; \
