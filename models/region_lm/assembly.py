@@ -1,14 +1,14 @@
 """A new model: random parts in front of a language model, which gets rows for their placeholders."""
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from models.blocks.stored_values import to_stored
 from models.region_lm.build import Vision, build_parts
 from models.region_lm.config import LanguageSettings, ModelSettings
 from models.region_lm.hub import RegionMLLM, RegionMLLMConfig
 from models.region_lm.language_model import build_language_model, language_config
 from models.region_lm.processing import RegionProcessor
-from models.region_lm.stored_values import to_stored
 from models.region_lm.tokens import grow_embeddings
 
 
@@ -29,12 +29,10 @@ def new_region_mllm(
     """
     if isinstance(language, LanguageSettings):
         language = build_language_model(language_config(language))
-    _check(processor, language)
+    check_vocabulary(processor, int(language.get_input_embeddings().num_embeddings))  # type: ignore[arg-type]
     ids = processor.placeholder_ids
     grow_embeddings(language, ids, known=min(ids.values()))
-    tokenizer, config = processor.tokenizer, language.config
-    config.bos_token_id, config.eos_token_id = tokenizer.bos_token_id, processor.terminator_id
-    config.pad_token_id = tokenizer.pad_token_id
+    announce_tokens(processor, language.config)
     return _around(processor, language, vision)
 
 
@@ -58,17 +56,8 @@ def planned_model(settings: ModelSettings, language: LanguageSettings) -> Region
 
 def _around(processor: RegionProcessor, language: PreTrainedModel, vision: Vision | None) -> RegionMLLM:
     """Put random parts in front of a language model that has every row already."""
-    config = RegionMLLMConfig(
-        text_config=language.config,
-        model_settings=to_stored(processor.settings),
-        placeholder_ids=processor.placeholder_ids,
-        separator_ids={name: list(ids) for name, ids in processor.separator_ids.items()},
-        terminator_id=processor.terminator_id,
-        num_tokens=len(processor.tokenizer),
-        tie_word_embeddings=language.config.tie_word_embeddings,
-    )
     with torch.device("meta"):  # its parts are replaced
-        model = RegionMLLM(config)
+        model = RegionMLLM(config_around(processor, language.config))
     if vision is not None:
         _check_vision(model.vision, vision)
     parts = build_parts(processor.settings, language.config.hidden_size, vision)
@@ -77,18 +66,38 @@ def _around(processor: RegionProcessor, language: PreTrainedModel, vision: Visio
     return model
 
 
-def _check(processor: RegionProcessor, language: PreTrainedModel) -> None:
-    rows = int(language.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
+def config_around(processor: RegionProcessor, language: PreTrainedConfig) -> RegionMLLMConfig:
+    """Return the configuration of a model from its processor and its language model's configuration."""
+    return RegionMLLMConfig(
+        text_config=language,
+        model_settings=to_stored(processor.settings),
+        placeholder_ids=processor.placeholder_ids,
+        separator_ids={name: list(ids) for name, ids in processor.separator_ids.items()},
+        terminator_id=processor.terminator_id,
+        num_tokens=len(processor.tokenizer),
+        tie_word_embeddings=language.tie_word_embeddings,
+    )
+
+
+def announce_tokens(processor: RegionProcessor, language: PreTrainedConfig) -> None:
+    """Tell a language model which tokens begin, end and pad; changed in place."""
+    tokenizer = processor.tokenizer
+    language.bos_token_id, language.eos_token_id = tokenizer.bos_token_id, processor.terminator_id
+    language.pad_token_id = tokenizer.pad_token_id
+
+
+def check_vocabulary(processor: RegionProcessor, rows: int) -> None:
+    """Compare a tokenizer with the rows of a language model.
+
+    Raises:
+        ValueError: If the tokenizer has ids beyond the rows that are no placeholders.
+    """
     placeholders = set(processor.placeholder_ids.values())
-    beyond = [
-        (token, number)
-        for token, number in processor.tokenizer.get_vocab().items()
-        if number >= rows and number not in placeholders
-    ]
-    if beyond:
-        raise ValueError(
-            f"the language model has {rows} tokens, but the tokenizer has {beyond[0][0]!r} at {beyond[0][1]}."
-        )
+    for token, number in processor.tokenizer.get_vocab().items():
+        if number >= rows and number not in placeholders:
+            raise ValueError(
+                f"the language model has {rows} tokens, but the tokenizer has {token!r} at {number}."
+            )
 
 
 def _check_vision(planned: Vision, given: Vision) -> None:

@@ -25,6 +25,7 @@ from torchvision.ops import nms
 from transformers import SamModel
 
 from models.blocks.image_transform import ImageTransform, fitted
+from models.blocks.pixels import channels_first
 from models.vision.canvas import IMAGENET_MEAN, IMAGENET_STD
 
 _EDGE = 20.0
@@ -130,13 +131,9 @@ def find_everything(
         TypeError: If the image is not uint8.
         ValueError: If it does not have that shape.
     """
-    if image.dtype != np.uint8:
-        raise TypeError(f"image must be uint8, got {image.dtype}.")
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"image must have shape (height, width, 3), got {image.shape}.")
+    pixels_3HW = channels_first(image).float()
     chosen = settings or EverythingSettings()
     height, width = image.shape[:2]
-    pixels_3HW = torch.from_numpy(image).permute(2, 0, 1).float()
     parts, areas = [], []
     for crop in crops(height, width, chosen):
         found = _search(model, pixels_3HW, crop, chosen)

@@ -19,6 +19,7 @@ from torch.nn import functional
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.configuration_utils import SubConfigSpec
 
+from models.blocks.stored_values import from_stored
 from models.region_lm.batches import RegionBatch
 from models.region_lm.build import build_parts
 from models.region_lm.config import ModelSettings
@@ -28,7 +29,6 @@ from models.region_lm.language_model import build_language_model
 from models.region_lm.packing import Packed, block_mask
 from models.region_lm.regions.mask_pooling import RegionTokens
 from models.region_lm.sequence import Features, Spliced, splice
-from models.region_lm.stored_values import from_stored
 from models.region_lm.tokens import IMAGE, MASK, POSITION
 from models.region_lm.trainable import has_adapters
 from models.vision.stitching import stitch

@@ -13,12 +13,12 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from models.blocks.image_transform import ImageTransform
+from models.blocks.stored_values import from_stored, to_stored
 from models.region_lm.batches import RegionBatch, RegionExample
 from models.region_lm.build import chat_template
 from models.region_lm.config import ModelSettings
 from models.region_lm.conversation import IGNORED, Encoded, Token, encode
 from models.region_lm.mentions import Utterance, place
-from models.region_lm.stored_values import from_stored, to_stored
 from models.region_lm.tokens import IMAGE, add_tokens, separator_ids, token_ids
 from models.vision.canvas import Canvas, pad_square, stretch, tiles
 from models.vision.tiles import TileLayout

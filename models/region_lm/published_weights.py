@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from models.region_lm.hub import RegionMLLM, RegionMLLMConfig
+from models.region_lm.assembly import announce_tokens, check_vocabulary, config_around
+from models.region_lm.hub import RegionMLLM
 from models.region_lm.processing import RegionProcessor
 from models.region_lm.published_names import CLIP, CONVNEXT, Rules, rename, under
-from models.region_lm.stored_values import to_stored
 
 Shape = tuple[int, ...]
 
@@ -57,27 +57,11 @@ def outline(processor: RegionProcessor, language: PreTrainedConfig) -> RegionMLL
     Raises:
         ValueError: If the tokenizer has ids beyond the vocabulary that are no placeholders.
     """
-    tokenizer, ids = processor.tokenizer, processor.placeholder_ids
-    rows, placeholders = language.vocab_size, set(ids.values())
-    for token, number in tokenizer.get_vocab().items():
-        if number >= rows and number not in placeholders:
-            raise ValueError(
-                f"the language model has {rows} tokens, but its tokenizer has {token!r} at {number}."
-            )
-    language.vocab_size = max(rows, max(ids.values()) + 1)
-    language.bos_token_id, language.eos_token_id = tokenizer.bos_token_id, processor.terminator_id
-    language.pad_token_id = tokenizer.pad_token_id
-    config = RegionMLLMConfig(
-        text_config=language,
-        model_settings=to_stored(processor.settings),
-        placeholder_ids=ids,
-        separator_ids={name: list(found) for name, found in processor.separator_ids.items()},
-        terminator_id=processor.terminator_id,
-        num_tokens=len(tokenizer),
-        tie_word_embeddings=language.tie_word_embeddings,
-    )
+    check_vocabulary(processor, language.vocab_size)
+    language.vocab_size = max(language.vocab_size, max(processor.placeholder_ids.values()) + 1)
+    announce_tokens(processor, language)
     with torch.device("meta"):
-        return RegionMLLM(config)
+        return RegionMLLM(config_around(processor, language))
 
 
 def wanted_shapes(model: RegionMLLM, rows: int) -> dict[str, Shape]:

@@ -1,7 +1,7 @@
 """The face of the segmenter towards transformers: save, load, predict. Weights are safetensors only."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from models.blocks.pixels import channels_first
 from models.blocks.precision import has_fast_bfloat16
+from models.blocks.stored_values import from_stored
 from models.segmentation.build import build_segmenter
 from models.segmentation.config import PredictionConfig, SegmenterConfig
 from models.segmentation.decode import Detections, detect
@@ -36,7 +38,7 @@ class BoxSegmenterConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         Raises:
             ValueError: If a field is missing or unknown.
         """
-        return _strict(SegmenterConfig, self.network, "network")
+        return from_stored(SegmenterConfig, self.network, "network")
 
     def thresholds(self) -> PredictionConfig:
         """Return the default thresholds.
@@ -44,7 +46,7 @@ class BoxSegmenterConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         Raises:
             ValueError: If a field is missing or unknown.
         """
-        return _strict(PredictionConfig, self.prediction, "prediction")
+        return from_stored(PredictionConfig, self.prediction, "prediction")
 
 
 class BoxSegmenter(PreTrainedModel):
@@ -104,25 +106,3 @@ def new_segmenter(
             category_names=list(category_names), network=asdict(network), prediction=asdict(prediction)
         )
     )
-
-
-def channels_first(image: NDArray[np.uint8] | Tensor) -> Tensor:
-    """Return RGB pixels of shape (height, width, 3) as (3, height, width).
-
-    Raises:
-        TypeError: If they are not uint8.
-        ValueError: If they have another shape, or none.
-    """
-    pixels = torch.as_tensor(image)
-    if pixels.dtype != torch.uint8:
-        raise TypeError(f"images must be uint8, got {pixels.dtype}.")
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.numel() == 0:
-        raise ValueError(f"images must have shape (height, width, 3), got {tuple(pixels.shape)}.")
-    return pixels.permute(2, 0, 1).contiguous()
-
-
-def _strict(cls: type[T], values: dict[str, Any] | None, name: str) -> T:
-    expected = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-    if (values or {}).keys() != expected:
-        raise ValueError(f"{name} must have the keys {sorted(expected)}, got {sorted(values or {})}.")
-    return cls(**(values or {}))

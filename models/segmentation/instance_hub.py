@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from models.blocks.pixels import channels_first
 from models.blocks.precision import has_fast_bfloat16
+from models.blocks.stored_values import from_stored
 from models.segmentation.backbones import Norm
 from models.segmentation.config import PredictionConfig
 from models.segmentation.decode import Detections
-from models.segmentation.hub import channels_first
 from models.segmentation.instance_models import CondInstSegmenter, SoloSegmenter
 from models.segmentation.mixed_precision import in_bfloat16
 from models.segmentation.preprocessing import contrast_range, resize, stretch
 from models.segmentation.query_masks import mask_boxes
 from models.segmentation.recipes import ImageSizes, InstanceRecipe, build_instance_model
-from models.segmentation.strict_values import build_strictly
 
 GREY = 0.5
 """What images are padded with: zero for the network, which subtracts it."""
@@ -47,7 +47,7 @@ class InstanceSegmenterConfig(PreTrainedConfig):  # type: ignore[no-untyped-call
         Raises:
             ValueError: If a field is missing, unknown or refused.
         """
-        built: InstanceRecipe = build_strictly(InstanceRecipe, self.recipe, "recipe")
+        built: InstanceRecipe = from_stored(InstanceRecipe, self.recipe, "recipe")
         names = self.category_names or []
         if len(names) != built.num_categories:
             raise ValueError(f"category_names must be {built.num_categories}, got {names}.")

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from models.blocks.pixels import channels_first
 from models.blocks.precision import has_fast_bfloat16
-from models.segmentation.hub import channels_first
+from models.blocks.stored_values import from_stored
 from models.segmentation.instance_hub import memory_layout
 from models.segmentation.mixed_precision import in_bfloat16
 from models.segmentation.preprocessing import contrast_range, stretch
 from models.segmentation.semantic_recipes import SemanticRecipe, build_semantic_model
-from models.segmentation.strict_values import build_strictly
 
 LARGEST_VALUE = 253
 """Of a class in a label map: 254 is padding, 255 is unlabelled."""
@@ -48,7 +48,7 @@ class SemanticSegmenterConfig(PreTrainedConfig):  # type: ignore[no-untyped-call
         Raises:
             ValueError: If a field is missing, unknown or refused.
         """
-        built: SemanticRecipe = build_strictly(SemanticRecipe, self.recipe, "recipe")
+        built: SemanticRecipe = from_stored(SemanticRecipe, self.recipe, "recipe")
         names, values = self.class_names or [], self.class_values or []
         if len(names) != built.num_classes or len(set(names)) != len(names):
             raise ValueError(f"class_names must be {built.num_classes} that differ, got {names}.")

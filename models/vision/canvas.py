@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.blocks.image_transform import ImageTransform, Size, fitted
+from models.blocks.pixels import channels_first
 from models.vision.tiles import TileLayout, choose_grid, cut
 
 Colours = Literal["clip", "imagenet"]
@@ -45,7 +46,7 @@ def stretch(image: Image, side: int, *, colours: Colours = "clip") -> Canvas:
         TypeError: If the image is not uint8.
         ValueError: If it does not have the shape (height, width, 3), or no pixels.
     """
-    image_3HW = _checked(image)
+    image_3HW = channels_first(image).float()
     resized = _resized(image_3HW, (side, side), mode="bilinear", antialias=True)
     transform = ImageTransform.stretched(_size(image_3HW), (side, side))
     return _single(_normalised(resized, colours), transform)
@@ -58,7 +59,7 @@ def pad_square(image: Image, side: int, *, colours: Colours = "clip") -> Canvas:
         TypeError: If the image is not uint8.
         ValueError: If it does not have the shape (height, width, 3), or no pixels.
     """
-    image_3HW = _checked(image)
+    image_3HW = channels_first(image).float()
     height, width = _size(image_3HW)
     square = max(height, width)
     top, left = (square - height) // 2, (square - width) // 2
@@ -104,7 +105,7 @@ def tiles(
         TypeError: If the image is not uint8.
         ValueError: If it does not have the shape (height, width, 3), or no pixels.
     """
-    image_3HW = _checked(image)
+    image_3HW = channels_first(image).float()
     size = _size(image_3HW)
     rows, columns = choose_grid(
         *size, tile=side, most=most, max_strip=max_strip, overlap_prescale=overlap_prescale, beta=beta
@@ -127,15 +128,6 @@ def _fitted_canvas(image_3HW: Tensor, canvas: Size, colours: Colours) -> Tensor:
 def _single(pixels_3HW: Tensor, transform: ImageTransform) -> Canvas:
     layout = TileLayout(rows=1, columns=1, tile=pixels_3HW.shape[1], overview=False)
     return Canvas(pixels_T3HW=pixels_3HW[None], transform=transform, layout=layout)
-
-
-def _checked(image: Image) -> Tensor:
-    pixels = torch.as_tensor(image)
-    if pixels.dtype != torch.uint8:
-        raise TypeError(f"an image must be uint8, got {pixels.dtype}.")
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.numel() == 0:
-        raise ValueError(f"an image must have shape (height, width, 3), got {tuple(pixels.shape)}.")
-    return pixels.permute(2, 0, 1).float()
 
 
 def _size(image_3HW: Tensor) -> Size:

@@ -154,6 +154,8 @@ def load_clip(files: ClipFiles) -> Clip:
             dtype=torch.float32,
         )
         tokenizer = CLIPTokenizer.from_pretrained(files.folder, local_files_only=True)
+    except MemoryError:  # says nothing of the files
+        raise
     except Exception as error:  # transformers raises what its parsers raise
         cause = " ".join(str(error).split())[:300]
         raise DataError(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
+from models.blocks.stored_values import to_stored
 from models.region_lm.config import ModelSettings
 from models.region_lm.hub import RegionMLLM
 from models.region_lm.processing import RegionProcessor, new_processor
@@ -22,7 +23,6 @@ from models.region_lm.published_settings import (
 )
 from models.region_lm.published_tokenizer import load_published_tokenizer
 from models.region_lm.published_weights import ENCODERS, NamePlan, fill, outline, place_names, wanted_shapes
-from models.region_lm.stored_values import to_stored
 from models.vision.clip_vit import ClipVision
 from models.vision.convnext import ConvNextVision
 from tasks.data.commit import commit_directory, hash_file

@@ -4,6 +4,7 @@ Only the files that somebody asks for are fetched, never code and never a pickle
 directory of an earlier time is taken, if it is whole.
 """
 
+import errno
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from tasks.errors import UnavailableError, UsageError
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
+"""What this machine refuses, whatever the network does."""
 _NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
@@ -34,7 +37,7 @@ def find_model_folder(wanted: str, *, patterns: Sequence[str]) -> FetchedModel:
 
     Raises:
         UsageError: If it is neither.
-        UnavailableError: If it is a name and the hub does not answer, or does not have it.
+        UnavailableError: If it is a name and the hub does not answer or have it, or the disk refuses.
     """
     if wanted and Path(wanted).is_dir():
         return FetchedModel(folder=Path(wanted))
@@ -60,6 +63,12 @@ def find_model_folder(wanted: str, *, patterns: Sequence[str]) -> FetchedModel:
         ) from error
     except Exception as error:  # whatever its HTTP client raises
         cause = " ".join(str(error).split())[:200]
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise UnavailableError(
+                f"was found, but cannot be stored here ({cause}).",
+                obj=wanted,
+                hint="Make room, or name another place for the cache by the variable HF_HOME.",
+            ) from error
         raise UnavailableError(
             f"is no directory here, and the hub was not reached ({type(error).__name__}: {cause}).",
             obj=wanted,

@@ -212,10 +212,10 @@ def test_sam_from_a_folder(sam, tmp_path):
 
 
 def test_bad_images_and_settings_are_refused(sam):
-    with pytest.raises(TypeError, match="image must be uint8, got float64"):
+    with pytest.raises(TypeError, match=r"images must be uint8, got torch\.float64"):
         find_everything(sam, np.zeros((4, 4, 3)))
     for shape in ((4, 4), (4, 4, 4), (0, 4, 3)):
-        with pytest.raises(ValueError, match=r"image must have shape \(height, width, 3\), got"):
+        with pytest.raises(ValueError, match=r"images must have shape \(height, width, 3\), got"):
             find_everything(sam, np.zeros(shape, dtype=np.uint8))
     for values in ({"points_side": 0}, {"crop_layers": -1}, {"stability_offset": float("nan")}):
         with pytest.raises(ValueError, match="counts must be at least 1 and layers and offset at least 0"):

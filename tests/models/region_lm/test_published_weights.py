@@ -112,5 +112,5 @@ def test_tied_embeddings_need_one_table():
 def test_a_tokenizer_beyond_the_vocabulary():
     processor, model = twin("llava")
     config = published_config("llava", model, 100)
-    with pytest.raises(ValueError, match="the language model has 100 tokens, but its tokenizer has"):
+    with pytest.raises(ValueError, match="the language model has 100 tokens, but the tokenizer has"):
         outline(processor, language_of(config))

@@ -145,8 +145,8 @@ def test_a_tensor_is_as_good_as_an_array_and_stays_as_it_is(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_image_is_named(kind: str) -> None:
-    with pytest.raises(TypeError, match=r"an image must be uint8, got torch\.float32"):
+    with pytest.raises(TypeError, match=r"images must be uint8, got torch\.float32"):
         KINDS[kind](np.zeros((4, 4, 3), np.float32))
     for shape in ((0, 4, 3), (4, 4), (4, 4, 4), (3, 8, 8)):
-        with pytest.raises(ValueError, match=r"an image must have shape \(height, width, 3\), got \("):
+        with pytest.raises(ValueError, match=r"images must have shape \(height, width, 3\), got \("):
             KINDS[kind](np.zeros(shape, np.uint8))

@@ -241,7 +241,7 @@ def shorter(folder: Path) -> None:
         ),
         (lambda folder: (folder / "tokenizer.json").unlink(), "neither tokenizer.json nor tokenizer.model"),
         (lambda folder: (folder / "model.safetensors").unlink(), "has none of"),
-        (shorter, "the language model has 100 tokens, but its tokenizer has"),
+        (shorter, "the language model has 100 tokens, but the tokenizer has"),
     ],
 )
 def test_folders_that_are_not_whole(tmp_path, change, message):

@@ -1,5 +1,8 @@
 """Without a network: the cache is written by hand in the form of huggingface_hub."""
 
+import errno
+
+import huggingface_hub
 import huggingface_hub.constants
 import pytest
 
@@ -54,3 +57,13 @@ def test_what_is_no_name_is_a_path_that_does_not_exist(cache, wanted):
     with pytest.raises(UsageError, match="is no directory, and no name of the hub") as caught:
         find_model_folder(wanted, patterns=PATTERNS)
     assert "owner/name@revision" in caught.value.hint
+
+
+def test_a_disk_that_refuses_is_not_a_network(monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(UnavailableError, match=r"cannot be stored here .*No space left") as caught:
+        find_model_folder("lab/clip-tiny", patterns=PATTERNS)
+    assert "HF_HOME" in caught.value.hint

@@ -1,13 +1,14 @@
 """Settings go to JSON and come back equal; what was not written by them is refused."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from models.blocks.stored_values import from_stored, to_stored
 from models.region_lm.config import ModelSettings
 from models.region_lm.recipes import RegionRecipe
-from models.region_lm.stored_values import from_stored, to_stored
 from tests.models.region_lm.systems import ROOT, recipe
 
 NAMES = sorted(path.stem for path in Path(ROOT / "configs" / "region_lm").glob("*.yaml"))
@@ -37,3 +38,33 @@ def test_values_are_checked_as_ever():
     stored["projector"]["scale"] = 3
     with pytest.raises(ValueError, match="mlp does not compress"):
         from_stored(ModelSettings, stored, "model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    sides: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    name: str
+    inner: Inner
+    rest: float | None = None
+
+
+def test_any_dataclass_comes_back_from_json():
+    value = Outer(name="a", inner=Inner(sides=(3, 4)))
+    assert from_stored(Outer, json.loads(json.dumps(to_stored(value))), "outer") == value
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, r"outer must have the keys \['inner', 'name', 'rest'\], got None\."),
+        ({"name": "a"}, r"outer must have the keys .*, got \['name'\]\."),
+        ({"name": "a", "rest": 1, "inner": {"side": 1}}, r"outer\.inner must have the keys \['sides'\]"),
+    ],
+)
+def test_other_fields_of_any_dataclass_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        from_stored(Outer, values, "outer")
