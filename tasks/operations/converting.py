@@ -159,7 +159,7 @@ def _language(place: Path, settings: ModelSettings) -> PreTrainedConfig:
 
 def _vocabulary(request: ConvertRequest, settings: ModelSettings) -> _Vocabulary:
     folder = request.tokenizer or request.folder
-    hint = "Name a folder with tokenizer.json by --tokenizer, or `pip install sentencepiece`."
+    hint = "Name a folder with tokenizer.json by --tokenizer, or `pip install 'groundwork[convert]'`."
     with _of(folder, hint):
         tokenizer = load_published_tokenizer(folder, settings.placeholders)
         before = tokenizer.get_vocab()
