@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.groundwork-ready
 export DVC_NO_ANALYTICS := 1
+# Where the environment forbids Python to keep what it compiled, every start compiles all libraries again.
+export PYTHONDONTWRITEBYTECODE :=
 # The certificates of the machine, as behind a company proxy; uv brings its own otherwise.
 export UV_SYSTEM_CERTS ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)

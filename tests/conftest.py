@@ -1,5 +1,6 @@
 """A small project of its own: the code of this checkout, a tiny dataset, a tiny model."""
 
+import gc
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.tiny.shapes import write_shapes_world
 
@@ -67,6 +69,21 @@ non_inferior: []
 alpha: 0.05
 resamples: 200
 seed: 1
+"""
+
+
+# A process for each would cost much more: most of a short run is imports and Prefect's server.
+ONE_AFTER_ANOTHER = """
+import json, os, sys
+from typer.testing import CliRunner
+from flows.cli import app
+
+answers = []
+for folder, *arguments in json.loads(sys.argv[1]):
+    os.chdir(folder)
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    answers.append([done.exit_code, json.loads(done.stdout or "null"), done.stderr])
+json.dump(answers, open("answers.json", "w"))
 """
 
 
@@ -132,12 +149,26 @@ def make_project(folder: Path) -> Project:
     return Project(root=root, environment=environment)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Do not look for garbage while a million objects are made that all stay: a fifth of the collection."""
+    gc.disable()
+    config.add_cleanup(gc.unfreeze)  # the interpreter ends cleanly only if it may free everything
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end, so no later search for garbage need visit it."""
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Keep the tests of a file's group on one worker, where a session fixture is made once.
+    """Keep the tests of a file, and the files of a group, on one worker: what they share is made once.
 
     xdist 3.8 writes the group into an attribute that pytest 9.2 does not read any more, so its own grouping
-    does nothing; the marks in the files remain what says who belongs together.
+    does nothing; the marks in the files remain what says who belongs together. The largest groups come first.
     """
     from xdist.scheduler import LoadGroupScheduling
 
@@ -149,7 +180,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     class ByFile(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return groups.get(nodeid.partition("::")[0], nodeid)
+            file = nodeid.partition("::")[0]
+            return groups.get(file, file)
 
     return ByFile(config, log) if config.getvalue("dist") == "loadgroup" else None
 
@@ -175,3 +207,38 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict]:
     """A project with a first champion, and what the command printed. Tests leave it as it is."""
     project = make_project(tmp_path_factory.mktemp("released"))
     return project, project.groundwork("run", "--first")
+
+
+@pytest.fixture(scope="session")
+def later_runs(
+    released: tuple[Project, dict], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[int, dict, Project]]:
+    """Runs after the first, by name: again, by night, and of a project whose data are bad.
+
+    One new process makes them all; each result is the exit code, the document and the project.
+    """
+    project, _ = released
+    bad = make_project(tmp_path_factory.mktemp("bad"))
+    train, val = (next((bad.root / "source" / split).iterdir()) for split in ("train", "val"))
+    train.write_bytes(train.read_bytes()[:200])
+    Image.open(val).transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((32, 32)).save(val)
+    runs = {
+        "again": (project, "run"),
+        "night": (project, "run", "--nightly"),
+        "bad data": (bad, "run", "--first"),
+    }
+    commands = [[str(where.root), *arguments] for where, *arguments in runs.values()]
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(commands)],
+        cwd=project.root,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-3000:]}"
+    answers = json.loads((bad.root / "answers.json").read_text())
+    return {
+        name: (code, document, where)
+        for (name, (where, *_)), (code, document, _) in zip(runs.items(), answers, strict=True)
+    }

@@ -27,8 +27,8 @@ def test_lines_for_people():
     assert lines[5].split() == ["box.ap", "undefined", "0.4000", "undefined"]
 
 
-def test_a_directory_that_holds_something_else_is_left_alone(project):
-    error = project.groundwork("compare", "champion", "champion", "--out", ".", code=2)["error"]
+def test_a_directory_that_holds_something_else_is_left_alone(project, answer):
+    error = answer("compare", "champion", "champion", "--out", ".", code=2)["error"]
     assert "only an earlier 'groundwork.comparison/1' is replaced" in error["message"]
     assert error["hint"] == "Move it away, or name another directory."
     assert (project.root / "dvc.yaml").exists()

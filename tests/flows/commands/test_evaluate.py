@@ -41,10 +41,10 @@ def test_without_another_model_the_metrics_are_printed(measured):
     assert project.groundwork("eval", "--model", "champion")["metrics"] == result["metrics"]
 
 
-def test_a_failure_is_one_document_too(project):
+def test_a_failure_is_one_document_too(project, answer):
     """Nothing was trained: the champion is absent, which is no reason to pass."""
     arguments = ("--model", "champion", "--against", "champion", "--out", "report")
-    document = project.groundwork("eval", *arguments, code=6)
+    document = answer("eval", *arguments, code=6)
     assert (document["schema"], document["exit_code"]) == ("groundwork.eval/1", 6)
     assert document["verdict"] is None
     assert document["error"]["message"] == "there is no champion to compare with."

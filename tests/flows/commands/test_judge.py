@@ -1,36 +1,23 @@
-import json
-
-from typer.testing import CliRunner
-
-from flows.cli import app
 from tasks.services.ledger import open_ledger
 from tasks.services.settings import Settings
 from tests.tasks.services.proposals import proposal
 
 
-def refusal(*given: str, code: int) -> dict[str, str]:
-    """Run a command in this process, where the heavy libraries are imported once."""
-    done = CliRunner().invoke(app, [*given, "--json"])
-    assert done.exit_code == code, done.output
-    return json.loads(done.stdout)["error"]
-
-
-def test_before_anything_was_trained(project, monkeypatch):
-    assert project.groundwork("history") == {"entries": []}
-    monkeypatch.chdir(project.root)
+def test_before_anything_was_trained(answer):
+    assert answer("history") == {"entries": []}
     for command in ("gate", "promote", "report"):
-        error = refusal(command, code=6)
+        error = answer(command, code=6)["error"]
         assert error["message"].startswith("data, code or parameters changed since configure_segmenter")
         assert error["hint"] == "Run `groundwork eval` first."
-    assert refusal("rollback", "--why", "because", code=2)["message"] == "has no champion yet."
+    error = answer("rollback", "--why", "because", code=2)["error"]
+    assert error["message"] == "has no champion yet."
 
 
-def test_an_override_needs_a_reason_and_a_day_and_a_promotion_takes_neither(project, monkeypatch):
+def test_an_override_needs_a_reason_and_a_day_and_a_promotion_takes_neither(answer):
     """Said before anything is looked at, so that a typing error costs nothing."""
-    monkeypatch.chdir(project.root)
 
     def message(*given: str) -> str:
-        return refusal("promote", *given, code=2)["message"]
+        return answer("promote", *given, code=2)["error"]["message"]
 
     for given in ((), ("--why", "demo"), ("--until", "2026-12-31"), ("--why", " ", "--until", "2026-12-31")):
         assert message("--override", *given) == "needs a reason and a last day."
@@ -41,13 +28,13 @@ def test_an_override_needs_a_reason_and_a_day_and_a_promotion_takes_neither(proj
     assert message(*past, "--first") == expected
 
 
-def test_the_history_shows_until_when_an_override_holds(project):
+def test_the_history_shows_until_when_an_override_holds(project, said, answer):
     ledger = open_ledger(Settings.load(project.root))
     ledger.append(proposal("a"), expected_sequence=0)
     over = proposal("b", kind="override", overrules="decision-1", until="2020-01-31", why="a demo")
     ledger.append(over, expected_sequence=1)
-    assert project.groundwork("history")["entries"][1]["until"] == "2020-01-31"
-    lines = project.command("flows.cli", "history").stdout.splitlines()
+    assert answer("history")["entries"][1]["until"] == "2020-01-31"
+    lines = said("history").splitlines()
     assert lines[0].split() == ["entry", "kind", "version", "bundle", "who", "when", "until", "why"]
     assert "override" in lines[3]
     assert "2020-01-31 (over)  a demo" in lines[3]

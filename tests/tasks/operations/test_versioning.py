@@ -7,6 +7,7 @@ from tasks.data.commit import verify_directory
 from tasks.errors import GroundworkError, IntegrityError, UnavailableError
 from tasks.operations import versioning
 from tasks.services.settings import Settings
+from tests.conftest import make_project
 from tests.tiny.shapes import write_shapes_world
 
 
@@ -14,6 +15,24 @@ from tests.tiny.shapes import write_shapes_world
 def here(project, monkeypatch, tmp_path):
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
     return project.root, Settings.load(project.root)
+
+
+@pytest.fixture(scope="module")
+def versioned(tmp_path_factory):
+    """A project whose data are versioned, and the version. Tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("versioned")
+    root = make_project(folder).root
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
+        return root, versioning.version_dataset(root / "source", root, Settings.load(root))
+
+
+@pytest.fixture
+def copy(versioned, monkeypatch, tmp_path):
+    """A copy of the versioned project that a test may change; its remote goes with it."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    shutil.copytree(versioned[0], tmp_path / "copy")
+    return tmp_path / "copy", Settings.load(tmp_path / "copy")
 
 
 def objects(settings):
@@ -35,9 +54,8 @@ def test_import_push_prove_and_bring_back(here):
     assert versioning.show_dataset(root, settings).outcome == "verified"
 
 
-def test_other_data_is_another_version(here):
-    root, settings = here
-    first = versioning.version_dataset(root / "source", root, settings)
+def test_other_data_is_another_version(copy, versioned):
+    (root, settings), (_, first) = copy, versioned
     write_shapes_world(root / "other", num_train=8, num_val=6, seed=5)
     second = versioning.version_dataset(root / "other", root, settings)
     assert second.sha256 != first.sha256
@@ -45,9 +63,8 @@ def test_other_data_is_another_version(here):
     assert versioning.version_dataset(root / "source", root, settings).sha256 == first.sha256
 
 
-def test_a_corrupted_remote_stops_the_next_pull(here):
-    root, settings = here
-    versioning.version_dataset(root / "source", root, settings)
+def test_a_corrupted_remote_stops_the_next_pull(copy):
+    root, settings = copy
     victim = max(objects(settings), key=lambda path: path.stat().st_size)
     victim.chmod(0o644)
     victim.write_bytes(b"x" * victim.stat().st_size)
@@ -58,9 +75,8 @@ def test_a_corrupted_remote_stops_the_next_pull(here):
     assert caught.value.exit_code in {5, 6}
 
 
-def test_a_byte_changed_after_the_import_is_noticed(here):
-    root, settings = here
-    versioning.version_dataset(root / "source", root, settings)
+def test_a_byte_changed_after_the_import_is_noticed(copy):
+    root, settings = copy
     image = next((root / "data" / "dataset" / "train").iterdir())
     image.chmod(0o644)
     image.write_bytes(image.read_bytes()[:-1] + b"\x00")

@@ -143,22 +143,35 @@ def alive(pid):
     return True
 
 
-@pytest.fixture
-def dataset(project):
-    folder = project / "data"
+@pytest.fixture(scope="module")
+def pushed_once(template, tmp_path_factory):
+    """A project with a dataset in its remote, which lies in it too. Tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("pushed")
+    project = folder / "project"
+    shutil.copytree(template, project)
 
     def write(staging):
         (staging / "a.bin").write_bytes(b"a" * 1000)
         (staging / "b.bin").write_bytes(b"b" * 1000)
 
-    commit_directory(folder, write, schema="groundwork.dataset/1")
-    return folder
+    commit_directory(project / "data", write, schema="groundwork.dataset/1")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
+        assert dvc.add(project / "data", project).endswith(".dir")
+        dvc.push(project / "data", project)
+    return project
 
 
-def test_the_copy_is_proven_byte_for_byte(project, dataset):
-    version = dvc.add(dataset, project)
-    assert version.endswith(".dir")
-    dvc.push(dataset, project)
+@pytest.fixture
+def pushed(pushed_once, tmp_path, monkeypatch):
+    """A copy of it, and the dataset there."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    shutil.copytree(pushed_once, tmp_path / "project")
+    return tmp_path / "project", tmp_path / "project" / "data"
+
+
+def test_the_copy_is_proven_byte_for_byte(pushed):
+    project, dataset = pushed
     assert dvc.prove_copy(dataset, project) == dvc.verify_directory(dataset)
     shutil.rmtree(dataset)
     shutil.rmtree(project / ".dvc" / "cache")
@@ -166,13 +179,10 @@ def test_the_copy_is_proven_byte_for_byte(project, dataset):
 
 
 @pytest.mark.parametrize("damage", ["changed", "emptied", "removed"])
-def test_a_damaged_remote_is_not_accepted(project, dataset, damage):
-    dvc.add(dataset, project)
-    dvc.push(dataset, project)
+def test_a_damaged_remote_is_not_accepted(pushed, damage):
+    project, dataset = pushed
     victim = next(
-        path
-        for path in (project.parent / "project" / "remote").rglob("*")
-        if path.is_file() and path.stat().st_size == 1000
+        path for path in (project / "remote").rglob("*") if path.is_file() and path.stat().st_size == 1000
     )
     victim.chmod(0o644)
     if damage == "changed":

@@ -2,7 +2,7 @@
 interpreter, and it compiles to machine code for a device that is not here.
 
 The interpreter is chosen when Triton is first imported, so it gets a process of its own, which runs the
-functions ``check_*`` of a test module.
+functions ``check_*`` of the test modules that it is given.
 """
 
 import importlib
@@ -19,10 +19,10 @@ def checks(module):
     return [name for name in vars(module) if name.startswith("check_")]
 
 
-def interpret(module_name):
-    """Run the checks of a module in the interpreter; return what went wrong by name, "" where nothing did."""
+def interpret(module_names):
+    """Run the checks of modules in the interpreter; return what went wrong by module and name, or ""."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.models.affinity.fast.no_gpu", module_name],
+        [sys.executable, "-m", "tests.models.affinity.fast.no_gpu", *module_names],
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -58,16 +58,22 @@ def machine_code(kernel, **arguments):
     return triton.compile(source, target=target, options={"enable_fp_fusion": False}).asm["cubin"]
 
 
-def _main(module_name):
-    module, found = importlib.import_module(module_name), {}
-    for name in checks(module):
-        try:
-            getattr(module, name)()
-            found[name] = ""
-        except Exception:
-            found[name] = traceback.format_exc()
+def _outcome(check):
+    try:
+        check()
+    except Exception:
+        return traceback.format_exc()
+    return ""
+
+
+def _main(module_names):
+    modules = {name: importlib.import_module(name) for name in module_names}
+    found = {
+        name: {check: _outcome(getattr(module, check)) for check in checks(module)}
+        for name, module in modules.items()
+    }
     sys.stdout.write(f"\n{json.dumps(found)}\n")
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    _main(sys.argv[1:])

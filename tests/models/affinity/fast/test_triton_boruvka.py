@@ -6,6 +6,7 @@ import torch
 from models.affinity.fast import boruvka
 from tests.models.affinity.fast import no_gpu
 
+pytestmark = pytest.mark.xdist_group("triton")
 triton_boruvka = pytest.importorskip("models.affinity.fast.triton_boruvka", reason="Triton is not installed")
 
 SIZES = [(2, 5, 7), (1, 1, 1), (2, 1, 9), (1, 9, 1), (2, 12, 13), (3, 2, 2), (0, 3, 3), (1, 17, 16)]
@@ -146,14 +147,9 @@ def test_a_batch_whose_pixels_do_not_fit_a_key_is_refused():
         triton_boruvka.spanning_tree_edges(torch.zeros(1, 1).expand(2**29, 4), 2, 2)
 
 
-@pytest.fixture(scope="module")
-def interpreted():
-    return no_gpu.interpret(__name__)
-
-
 @pytest.mark.parametrize("name", no_gpu.checks(sys.modules[__name__]))
 def test_in_the_interpreter(interpreted, name):
-    assert not interpreted[name], interpreted[name]
+    assert not interpreted[__name__][name], interpreted[__name__][name]
 
 
 KEYS = dict.fromkeys(("down", "right"), "*i64")

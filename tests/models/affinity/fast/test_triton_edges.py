@@ -5,6 +5,7 @@ import torch
 
 from tests.models.affinity.fast import no_gpu
 
+pytestmark = pytest.mark.xdist_group("triton")
 triton_edges = pytest.importorskip("models.affinity.fast.triton_edges", reason="Triton is not installed")
 
 SIZES = [(2, 3, 5, 7), (1, 1, 1, 1), (2, 2, 1, 9), (1, 4, 9, 1), (2, 1, 20, 33), (0, 1, 3, 3)]
@@ -50,14 +51,9 @@ def check_the_grid_of_golden_vector_one():
     assert triton_edges.edge_weights(guidance).tolist() == [expected]
 
 
-@pytest.fixture(scope="module")
-def interpreted():
-    return no_gpu.interpret(__name__)
-
-
 @pytest.mark.parametrize("name", no_gpu.checks(sys.modules[__name__]))
 def test_in_the_interpreter(interpreted, name):
-    assert not interpreted[name], interpreted[name]
+    assert not interpreted[__name__][name], interpreted[__name__][name]
 
 
 @pytest.mark.parametrize("guidance", ["*fp32", "*fp64", "*fp16", "*bf16"])

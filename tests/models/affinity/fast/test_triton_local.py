@@ -8,6 +8,7 @@ from models.affinity.local import LocalPropagation
 from tests.models.affinity.dense import BOX_1HW, IMAGE_1CHW, MASK_1HW
 from tests.models.affinity.fast import no_gpu
 
+pytestmark = pytest.mark.xdist_group("triton")
 triton_local = pytest.importorskip("models.affinity.fast.triton_local", reason="Triton is not installed")
 
 
@@ -156,14 +157,9 @@ def check_extreme_bandwidths():
         no_gpu.compare(triton_local.local_sweeps(x, guidance, mask, image, 1, zeta, 2), same, 1e-6)
 
 
-@pytest.fixture(scope="module")
-def interpreted():
-    return no_gpu.interpret(__name__)
-
-
 @pytest.mark.parametrize("name", no_gpu.checks(sys.modules[__name__]))
 def test_in_the_interpreter(interpreted, name):
-    assert not interpreted[name], interpreted[name]
+    assert not interpreted[__name__][name], interpreted[__name__][name]
 
 
 def test_slow_and_shifted_sweeps_agree():
