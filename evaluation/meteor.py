@@ -109,7 +109,7 @@ def evaluate_meteor(
     count_IS = aligner([" ".join(tokenise(caption)) for caption in caption_list], texts)
     _check_counts(count_IS, len(items))
     table = pd.DataFrame({"item_id": [item.item_id for item in items], "caption": caption_list})
-    table["meteor"] = _scores(count_IS, _chunks(count_IS))
+    table["meteor"] = meteor_scores(count_IS, chunks_of(count_IS))
     table = pd.concat([table, pd.DataFrame(count_IS, columns=list(COUNTS))], axis=1)
     found = {"caption.meteor": (corpus_meteor(table), len(items))}
     return AnswerEvaluation(values=values_of(METEOR, found), per_item=table)
@@ -125,14 +125,14 @@ def corpus_meteor(per_item: pd.DataFrame) -> float:
         Fraction in [0, 1]; 0 where nothing matches.
     """
     count_IS = per_item[list(COUNTS)].to_numpy(dtype=np.float64)
-    return float(_scores(count_IS.sum(axis=0)[None], _chunks(count_IS).sum()[None])[0])
+    return float(meteor_scores(count_IS.sum(axis=0)[None], chunks_of(count_IS).sum()[None])[0])
 
 
 _PLACE: Final = {name: index for index, name in enumerate(COUNTS)}
 
 
-def _chunks(count_IS: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the chunks of each alignment, 0 for one that is whole."""
+def chunks_of(count_IS: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the chunks of each alignment, shape (I,), 0 for one that is whole."""
     chunks_I = count_IS[:, _PLACE["chunks"]]
     is_whole_I = chunks_I == 1
     for side in ("caption", "reference"):
@@ -140,8 +140,10 @@ def _chunks(count_IS: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(is_whole_I, 0.0, chunks_I)
 
 
-def _scores(count_IS: npt.NDArray[np.float64], chunks_I: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Score each row of counts alone, shape (I,)."""
+def meteor_scores(
+    count_IS: npt.NDArray[np.float64], chunks_I: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Score rows of counts and their chunks, of one item each or added up over several, shape (I,)."""
     precision_I, recall_I = (_share(count_IS, side) for side in ("caption", "reference"))
     is_matched_I = (precision_I > 0.0) & (recall_I > 0.0)
     mean_I = np.zeros(len(count_IS))

@@ -21,13 +21,14 @@ from evaluation.values import Found, values_of
 Setting = Literal["random", "popular", "adversarial"]
 SETTINGS: Final[tuple[Setting, ...]] = ("random", "popular", "adversarial")
 
-_QUANTITIES: Final = {
+QUANTITIES: Final = {
     "accuracy": "share of questions answered right",
     "precision": "share of answers 'yes' that are right",
     "recall": "share of questions with the answer 'yes' that are answered so",
     "f1": "harmonic mean of precision and recall",
     "yes_ratio": "share of questions answered 'yes'; not a quality: far from the true share, a bias",
 }
+"""What is said about a set of yes/no questions, and what it means."""
 
 POPE: Final = definition_of(
     "pope/1",
@@ -42,7 +43,7 @@ POPE: Final = definition_of(
     metrics=tuple(
         MetricSpec(name=f"pope.{setting}.{name}", meaning=meaning, higher_is_better=name != "yes_ratio")
         for setting in SETTINGS
-        for name, meaning in _QUANTITIES.items()
+        for name, meaning in QUANTITIES.items()
     ),
 )
 
@@ -102,28 +103,46 @@ def evaluate_pope(questions: Sequence[YesNoQuestion], answers: Mapping[str, str]
     table = pd.DataFrame(rows)
     found: dict[str, Found] = {}
     for setting in SETTINGS:
-        numbers = _numbers(table[table["setting"] == setting])
+        rows_of = table[table["setting"] == setting]
+        numbers: Mapping[str, Found] = dict.fromkeys(QUANTITIES, "no question has this setting")
+        if not rows_of.empty:
+            numbers = yes_no_numbers(rows_of)
         found |= {f"pope.{setting}.{name}": entry for name, entry in numbers.items()}
     return AnswerEvaluation(values=values_of(POPE, found), per_item=table)
 
 
 def _row(question: YesNoQuestion, answer: str) -> dict[str, str | bool]:
-    said = reads_as_yes(answer)
-    is_right = said is not None and said == question.is_yes
     return {
         "item_id": question.item_id,
         "setting": question.setting,
         "is_yes": question.is_yes,
         "answer": answer,
-        "read": {None: "nothing", True: "yes", False: "no"}[said],
-        "is_right": is_right,
-        "is_positive": question.is_yes == is_right,
+        **yes_no_verdict(answer, is_yes=question.is_yes),
     }
 
 
-def _numbers(rows: pd.DataFrame) -> dict[str, Found]:
-    if rows.empty:
-        return dict.fromkeys(_QUANTITIES, "no question has this setting")
+def yes_no_verdict(answer: str, *, is_yes: bool) -> dict[str, str | bool]:
+    """Compare an answer with the truth.
+
+    Returns:
+        ``read`` (yes, no or nothing), ``is_right``, and ``is_positive``: counted as answered yes for
+        precision, also a blank answer to a question with the answer no.
+    """
+    said = reads_as_yes(answer)
+    is_right = said is not None and said == is_yes
+    return {
+        "read": {None: "nothing", True: "yes", False: "no"}[said],
+        "is_right": is_right,
+        "is_positive": is_yes == is_right,
+    }
+
+
+def yes_no_numbers(rows: pd.DataFrame) -> dict[str, Found]:
+    """Return ``QUANTITIES`` of questions.
+
+    Args:
+        rows: At least one, with ``is_yes`` and what ``yes_no_verdict`` returns.
+    """
     found: dict[str, Found] = {
         "accuracy": (float(rows["is_right"].mean()), len(rows)),
         "yes_ratio": (float(rows["read"].eq("yes").mean()), len(rows)),

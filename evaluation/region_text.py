@@ -117,7 +117,7 @@ def evaluate_region_text(
             "category": category_N,
             "answer": answer_N,
             "is_answered": [bool(text) for text in clean_N],
-            "semantic_similarity": _cosines(clean_N, category_N, embed),
+            "semantic_similarity": cosines(clean_N, category_N, embed),
             "semantic_iou": [semantic_iou(*pair) for pair in zip(clean_N, category_N, strict=True)],
         }
     )
@@ -126,8 +126,20 @@ def evaluate_region_text(
     return AnswerEvaluation(values=values_of(REGION_TEXT, found), per_item=table)
 
 
-def _cosines(clean_N: Sequence[str], category_N: Sequence[str], embed: Embed) -> npt.NDArray[np.float64]:
-    """Embed every distinct text once; an answer without a word gets -1."""
+def cosines(clean_N: Sequence[str], category_N: Sequence[str], embed: Embed) -> npt.NDArray[np.float64]:
+    """Compare answers with what is expected of them; every distinct text is embedded once.
+
+    Args:
+        clean_N: Answers, as ``clean`` returns them.
+        category_N: What is expected, the same, each with a word.
+        embed: The sentence encoder.
+
+    Returns:
+        Cosines, shape (N,), in [-1, 1]; an answer without a word gets -1.
+
+    Raises:
+        ValueError: If the encoder returns another shape, a value that is not finite, or a vector of zeros.
+    """
     text_U = [text for text in dict.fromkeys((*category_N, *clean_N)) if text]
     place = {text: number for number, text in enumerate(text_U)}
     unit_UD = _unit_vectors(np.asarray(embed(text_U), dtype=np.float64), text_U)

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from flows.commands import (
+    answer,
     bench,
     compare,
     convert,
@@ -21,6 +22,7 @@ from flows.commands import (
     run,
     score,
     segment,
+    tune,
 )
 
 app = typer.Typer(
@@ -41,6 +43,8 @@ app.command("fit")(fit.fit)
 app.command("segment")(segment.segment)
 app.command("plan")(plan.plan)
 app.command("convert")(convert.convert)
+app.command("tune")(tune.tune)
+app.command("answer")(answer.answer)
 app.command("pseudo-label")(pseudo_label.pseudo_label)
 app.command("eval")(evaluate.evaluate)
 app.command("gate")(judge.gate)

@@ -25,15 +25,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: If the file is missing, is not YAML, or is not a mapping.
     """
-    try:
-        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            "no such file.", obj=str(path), hint="Run the command in the root of the project."
-        ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        message = " ".join(str(error).split())
-        raise UsageError(f"not valid YAML: {message}.", obj=str(path), hint="Correct the file.") from error
+    value = _parsed(path)
     if not isinstance(value, dict):
         raise UsageError(
             f"must be a mapping, got {type(value).__name__}.", obj=str(path), hint="Correct the file."
@@ -48,6 +40,18 @@ def load_file(path: Path, cls: type[T]) -> T:
         UsageError: With the place in the file.
     """
     return build(read_yaml(path), cls, place=str(path))
+
+
+def load_list(path: Path, cls: type[T]) -> tuple[T, ...]:
+    """Read a whole YAML file that is a list into frozen dataclasses.
+
+    Raises:
+        UsageError: With the place in the file, if it is no list, an empty one, or an item is refused.
+    """
+    value = _parsed(path)
+    if not isinstance(value, list) or not value:
+        raise _wrong(f"must be a list that is not empty, got {value!r}", str(path))
+    return tuple(build(item, cls, place=f"{path}[{number}]") for number, item in enumerate(value))
 
 
 def load_section(path: Path, section: str, cls: type[T]) -> T:
@@ -97,6 +101,18 @@ def build(value: object, cls: type[T], *, place: str) -> T:
         return cls(**arguments)
     except ValueError as error:
         raise _wrong(str(error).rstrip("."), place) from error
+
+
+def _parsed(path: Path) -> object:
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            "no such file.", obj=str(path), hint="Run the command in the root of the project."
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        message = " ".join(str(error).split())
+        raise UsageError(f"not valid YAML: {message}.", obj=str(path), hint="Correct the file.") from error
 
 
 def _convert(value: object, wanted: Any, place: str) -> Any:  # noqa: ANN401

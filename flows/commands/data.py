@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from flows.commands.import_regions import import_regions
 from flows.commands.import_weak import import_weak
 from flows.commands.weaken import weaken
 from flows.console import JsonOption, emit, errors_for_people, listen, repository, table
@@ -63,8 +64,28 @@ def show(as_json: bool = JsonOption) -> None:
         _show(show_dataset(root, Settings.load(root)).to_json(), as_json=as_json)
 
 
+@app.command(epilog="Example: `groundwork data shapes --out artifacts/shapes --train 64 --val 16`")
+def shapes(
+    out: Path = typer.Option(..., help="Directory to create, or one made by this command to replace."),
+    seed: int = typer.Option(0, help="Of the world; the same one gives the same bytes."),
+    train: int = typer.Option(64, help="Scenes to train on."),
+    val: int = typer.Option(16, help="Scenes held out."),
+    changes: list[str] = typer.Option(
+        [], "--set", help="key=value of the world: side, least, most, crowding, stripes. Repeatable."
+    ),
+    as_json: bool = JsonOption,
+) -> None:
+    """Draw coloured shapes of known truth, as COCO, LVIS, RefCOCO, Osprey, LLaVA and Visual Genome files."""
+    with errors_for_people(as_json=as_json):
+        from tasks.operations.making_shapes import make_shapes
+
+        document = make_shapes(out, seed=seed, num_train=train, num_val=val, changes=changes)
+        emit(document, as_json=as_json, lines=table("", ("shapes", "value"), list(document.items())))
+
+
 app.command("weaken")(weaken)
 app.command("import-weak")(import_weak)
+app.command("import-regions")(import_regions)
 
 
 def _show(version: dict[str, Any], *, as_json: bool) -> None:

@@ -108,6 +108,30 @@ def reasonseg(
     _score("reasonseg", truth, predictions, {"split": split}, out=out, as_json=as_json)
 
 
+@app.command(
+    epilog="Example: `groundwork score regions --truth artifacts/refcoco-val --predictions artifacts/answers"
+    " --images coco/train2014 --out artifacts/scores`"
+)
+def regions(
+    truth: Path = typer.Option(..., help="Directory that `groundwork data import-regions` made."),
+    predictions: Path = typer.Option(
+        ..., help="Directory that `groundwork answer` made, or lines of question_id and answer."
+    ),
+    embedder: Path | None = typer.Option(
+        None, help="Directory of a sentence encoder, for semantic similarity. Default: without."
+    ),
+    meteor: bool = typer.Option(False, "--meteor", help="Score sentences by METEOR, too; needs Java."),
+    images: Path | None = typer.Option(
+        None, help="Folder of the images: writes answers.html beside the scores; needs --out."
+    ),
+    out: Path | None = _OUT,
+    as_json: bool = JsonOption,
+) -> None:
+    """Answers about regions: exact, yes or no, words shared, captions; also by kind of question."""
+    options = {"embedder": embedder, "meteor": meteor, "images": images}
+    _score("regions", truth, predictions, options, out=out, as_json=as_json)
+
+
 def _score(
     kind: str,
     truth: Path,
@@ -120,7 +144,8 @@ def _score(
 ) -> None:
     with errors_for_people(as_json=as_json):
         from tasks.errors import UsageError
-        from tasks.operations.scoring import ScoreRequest, score_files
+        from tasks.operations.score_records import ScoreRequest
+        from tasks.operations.scoring import PAGE, score_files
 
         for name, allowed in (choices or {}).items():
             if options[name] is not None and options[name] not in allowed:
@@ -132,10 +157,12 @@ def _score(
         given: dict[str, Any] = {"kind": kind, "truth": truth, "predictions": predictions, **options}
         result = score_files(ScoreRequest(**given), None if out is None else out.absolute())
         where = {"out": None if out is None else str(out)}
-        emit({**result, **where}, as_json=as_json, lines=_lines(result, out))
+        if given.get("images") is not None and out is not None:
+            where |= {"page": str(out / PAGE)}
+        emit({**result, **where}, as_json=as_json, lines=_lines(result, out, where.get("page")))
 
 
-def _lines(result: dict[str, Any], out: Path | None) -> list[str]:
+def _lines(result: dict[str, Any], out: Path | None, page: str | None) -> list[str]:
     """Lay out the metrics of the whole and of its parts, and the intervals of those that have one."""
     rows, intervals = [], result["intervals"]
     for part in ({"name": "", **result}, *result["parts"]):
@@ -149,10 +176,13 @@ def _lines(result: dict[str, Any], out: Path | None) -> list[str]:
             )
             for item in part["metrics"]
         ]
-        rows += [(f"{head}{name}", "undefined", reason, "") for name, reason in part["undefined"].items()]
+        if not head or result["kind"] != "regions":  # kinds of questions have what their form allows
+            rows += [(f"{head}{name}", "undefined", why, "") for name, why in part["undefined"].items()]
     definition = f"{result['definition']['name']} ({result['definition_sha256'][:12]})"
     lines = table(f"definition: {definition}", ("metric", "value", "unit", "count"), rows)
-    return lines if out is None else [*lines, f"tables: {out}"]
+    if out is not None:
+        lines.append(f"tables: {out}")
+    return lines if page is None else [*lines, f"look at: {page}"]
 
 
 def _interval(found: dict[str, Any] | None) -> str:

@@ -54,7 +54,7 @@ class Part(Generic[Batch]):
     counts: Mapping[str, Count]
     """What each loss is a mean of, by name; the names are those of the losses."""
     places: range
-    """Of its images in the batch of the step."""
+    """Of its samples in the batch of the step."""
 
 
 class NotFiniteStepError(NotFiniteError):
@@ -74,7 +74,8 @@ class Learner(Generic[Batch]):
     losses: Callable[[Batch, int], Losses]
     """Weighted losses of a micro-batch, by name, from the number of steps taken."""
     optimizer: torch.optim.Optimizer
-    average: WeightAverage
+    average: WeightAverage | None
+    """Running mean of the weights; None: none is kept."""
     gradient_norm: float | None
     """Longer gradients are shortened to this; None: never."""
 
@@ -85,7 +86,7 @@ def accumulate_steps(
     workers: Workers,
     *,
     steps: range,
-    images_per_step: int,
+    samples_per_step: int,
     set_rate: Callable[[int], float],
 ) -> Iterator[StepResult]:
     """Take optimizer steps one at a time; the caller decides what to record and when to stop.
@@ -95,8 +96,8 @@ def accumulate_steps(
         parts_of: This process's micro-batches of a step, at least one, from the step's number alone.
         workers: Who takes the steps.
         steps: Numbers of steps already taken before each.
-        images_per_step: Images of all parts of all processes.
-        set_rate: Sets the learning rate of a step, and returns it.
+        samples_per_step: Of all parts of all processes.
+        set_rate: Sets the learning rates of a step, and returns the one to report.
 
     Yields:
         The report of each step, after it was taken; the same in every process.
@@ -108,7 +109,7 @@ def accumulate_steps(
     for step in steps:
         rate = set_rate(step)
         learner.optimizer.zero_grad(set_to_none=True)
-        found, bad = _backward(learner, parts_of(step), workers, step, images_per_step)
+        found, bad = _backward(learner, parts_of(step), workers, step, samples_per_step)
         if bad or not all(map(math.isfinite, found.values())):
             raise NotFiniteStepError(step, found, bad)
         _share_gradients(parameters, workers)
@@ -116,7 +117,8 @@ def accumulate_steps(
         if not nn.utils.clip_grad_norm_(parameters, longest).isfinite():
             raise NotFiniteStepError(step, found, ())
         learner.optimizer.step()
-        learner.average.update(learner.model, step + 1)
+        if learner.average is not None:
+            learner.average.update(learner.model, step + 1)
         yield StepResult(step=step + 1, loss=sum(found.values()), parts=found, learning_rate=rate)
 
 
@@ -125,7 +127,7 @@ def _backward(
     parts: Sequence[Part[Batch]],
     workers: Workers,
     step: int,
-    images_per_step: int,
+    samples_per_step: int,
 ) -> tuple[dict[str, float], list[int]]:
     """Add up the gradients of this process; return the losses of the step and the places of bad parts."""
     names = sorted(parts[0].counts)
@@ -134,7 +136,7 @@ def _backward(
         [[part.counts[name].amount for name in names] for part in parts], dtype=torch.float64
     )
     total_N = workers.total(amount_PN.sum(dim=0).to(device)).tolist()
-    report = torch.zeros(len(names) + images_per_step, dtype=torch.float64)
+    report = torch.zeros(len(names) + samples_per_step, dtype=torch.float64)
     for part in parts:
         losses = _attempt(learner, part.batch, step)
         if losses is None:

@@ -35,7 +35,7 @@ def train_steps(
     model: nn.Module,
     losses_of: Callable[[int], Losses],
     optimizer: torch.optim.Optimizer,
-    average: "WeightAverage",
+    average: "WeightAverage | None",
     *,
     first_step: int,
     num_steps: int,
@@ -48,7 +48,7 @@ def train_steps(
         model: What learns.
         losses_of: Computes the losses of a step from its number alone, so a resumed run repeats no state.
         optimizer: Its learning rate is set before each step.
-        average: Running mean of the weights.
+        average: Running mean of the weights; None: none is kept.
         first_step: Number of steps already taken.
         num_steps: Number of steps in all.
         learning_rate_of: The rate of each step.
@@ -75,7 +75,8 @@ def train_steps(
         if not nn.utils.clip_grad_norm_(parameters, gradient_norm).isfinite():
             raise NotFiniteError(step, parts)
         optimizer.step()
-        average.update(model, step + 1)
+        if average is not None:
+            average.update(model, step + 1)
         yield StepResult(step=step + 1, loss=total.item(), parts=parts, learning_rate=learning_rate)
 
 

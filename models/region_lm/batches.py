@@ -6,6 +6,7 @@ Shape suffixes:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -88,3 +89,27 @@ class RegionBatch:
             pixels={name: pixels.to(device, dtype) for name, pixels in self.pixels.items()},
             masks=tuple(mask.to(device) for mask in self.masks),
         )
+
+
+def join_batches(batches: Sequence[RegionBatch]) -> RegionBatch:
+    """Put batches behind each other: images are seen together, samples keep theirs.
+
+    Args:
+        batches: At least one, all on one device and of one processor.
+    """
+    image_of: list[int | None] = []
+    num_images = 0
+    for batch in batches:
+        image_of += [None if image is None else image + num_images for image in batch.image_of]
+        num_images += len(batch.layouts)
+    with_images = [batch.pixels for batch in batches if batch.pixels]
+    names = with_images[0] if with_images else ()
+    return RegionBatch(
+        encoded=tuple(chain.from_iterable(batch.encoded for batch in batches)),
+        image_of=tuple(image_of),
+        mentions=tuple(chain.from_iterable(batch.mentions for batch in batches)),
+        pixels={name: torch.cat([pixels[name] for pixels in with_images]) for name in names},
+        layouts=tuple(chain.from_iterable(batch.layouts for batch in batches)),
+        transforms=tuple(chain.from_iterable(batch.transforms for batch in batches)),
+        masks=tuple(chain.from_iterable(batch.masks for batch in batches)),
+    )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.configuration_utils import SubConfigSpec
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from models.blocks.stored_values import from_stored
 from models.region_lm.batches import RegionBatch
@@ -134,6 +135,10 @@ class RegionMLLM(PreTrainedModel):
         super().train(mode)
         for part in self.children():
             part.train(mode and any(parameter.requires_grad for parameter in part.parameters()))
+        for block in self.language.modules():
+            # It is computed again in the backward pass only while it trains, frozen or not.
+            if isinstance(block, GradientCheckpointingLayer) and block.gradient_checkpointing:
+                block.training = mode
         return self
 
     def save_pretrained(  # type: ignore[override]  # its options are passed on

@@ -61,6 +61,35 @@ def plan_packs(lengths: Sequence[int], capacity: int) -> tuple[tuple[int, ...], 
     return tuple(tuple(sorted(row)) for row in rows)
 
 
+def choose_packs(lengths: Sequence[int], *, longest: int, width: int) -> tuple[tuple[int, ...], ...] | None:
+    """Choose how long rows are, so that least is computed.
+
+    A position costs its products with weights and, in a row of L, scores with all L of them: with a width of
+    D about ``1 + L / (6 D)`` (Kaplan et al., https://arxiv.org/abs/2001.08361, table 1).
+
+    Args:
+        lengths: Positions of each sample.
+        longest: Row that a model can read, at least the longest sample.
+        width: Of the language model.
+
+    Returns:
+        As ``plan_packs``; None where one sample a row costs as little.
+    """
+    most = max(lengths)
+    limit = max(most, min(longest, sum(lengths)))
+
+    def cost(rows: int, length: int) -> float:
+        return rows * length * (1.0 + length / (6.0 * width))
+
+    best, least = None, cost(len(lengths), most)
+    for capacity in (*range(most, limit, max(1, most // 4)), limit):
+        packs = plan_packs(lengths, capacity)
+        found = cost(len(packs), max(sum(lengths[number] for number in row) for row in packs))
+        if found < least:
+            best, least = packs, found
+    return best
+
+
 def pack(spliced: Spliced, packs: Sequence[Sequence[int]]) -> Packed:
     """Put samples into rows.
 

@@ -90,8 +90,14 @@ class RegionProcessor:
                 elif example.masks is not None and len(example.masks):
                     raise ValueError(f"it has {len(example.masks)} regions and no image.")
                 image_of.append(None if example.image is None else len(pictures) - 1)
-                seen = None if example.image is None else pictures[-1]
-                texts.append(self._text(example.turns, seen, answer_next=answer_next, max_length=max_length))
+                texts.append(
+                    self.encode(
+                        example.turns,
+                        num_regions=None if example.image is None else len(pictures[-1].mask_RHW),
+                        answer_next=answer_next,
+                        max_length=max_length,
+                    )
+                )
             except (TypeError, ValueError) as error:
                 raise type(error)(f"sample {number}: {error}") from error
         return _batch(pictures, image_of, texts)
@@ -119,7 +125,7 @@ class RegionProcessor:
         texts = []
         for number, turns in enumerate(questions):
             try:
-                texts.append(self._text(turns, picture, answer_next=True, max_length=None))
+                texts.append(self.encode(turns, num_regions=len(picture.mask_RHW), answer_next=True))
             except ValueError as error:
                 raise ValueError(f"question {number}: {error}") from error
         return _batch([picture], [0] * len(questions), texts)
@@ -152,29 +158,45 @@ class RegionProcessor:
         # Whatever class it had, tokenizer.json says all that it does.
         return cls(PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True), settings)
 
-    def _text(
+    def encode(
         self,
         turns: Sequence[Utterance],
-        picture: _Picture | None,
         *,
-        answer_next: bool,
-        max_length: int | None,
+        num_regions: int | None,
+        answer_next: bool = False,
+        max_length: int | None = None,
     ) -> tuple[Encoded, tuple[int, ...]]:
-        """Encode one conversation; returns the regions it mentions with it."""
+        """Encode one conversation, for which no pixels are needed.
+
+        Args:
+            turns: What is said.
+            num_regions: Of its image; None: it has no image.
+            answer_next: Whether the model is to answer.
+            max_length: See ``__call__``.
+
+        Returns:
+            The ids with their labels, and the regions that the text mentions, in order.
+
+        Raises:
+            ValueError: If the text cannot be used, or would lose a placeholder or everything that it teaches.
+        """
         count = sum(part == Token(IMAGE) for turn in turns for part in turn.parts)
-        if count != (picture is not None):
-            have = "no image" if picture is None else "one image"
+        if count != (num_regions is not None):
+            have = "no image" if num_regions is None else "one image"
             raise ValueError(f"it has {have} and {count} placeholders {IMAGE!r}.")
         slots = self.settings.regions.slots if self.settings.regions else ()
-        num_regions = 0 if picture is None else len(picture.mask_RHW)
-        placed, mentions = place(turns, slots, num_regions=num_regions)
+        placed, mentions = place(turns, slots, num_regions=num_regions or 0)
         encoded = encode(placed, self.template, self.tokenizer, answer_next=answer_next)
         if max_length is not None:
-            encoded = self._cut(encoded, max_length)
+            encoded = self.cut(encoded, max_length)
         return encoded, mentions
 
-    def _cut(self, encoded: Encoded, max_length: int) -> Encoded:
-        """Drop ids behind the limit."""
+    def cut(self, encoded: Encoded, max_length: int) -> Encoded:
+        """Drop ids behind the limit.
+
+        Raises:
+            ValueError: If a placeholder, or everything that is learned, would be lost.
+        """
         placeholders = set(self.placeholder_ids.values())
         if lost := [number for number in encoded.ids[max_length:] if number in placeholders]:
             raise ValueError(

@@ -5,14 +5,13 @@ never see eight bits; CondInst's controller, one wide convolution on every locat
 decoders of Mask2Former stay in float32 whole: positions of deformable attention are worth less than a pixel.
 """
 
-import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from typing import Any, assert_never
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import assert_never
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from models.blocks.mixed_precision import parts_in_bfloat16
 from models.segmentation.deeplab import DeepLabV3Plus
 from models.segmentation.instance_models import CondInstSegmenter, QuerySegmenter, SoloSegmenter
 
@@ -44,43 +43,5 @@ def in_bfloat16(model: Segmenter, *, enabled: bool, device_type: str = "cpu") ->
         enabled: False: nothing changes.
         device_type: Where the model is, "cpu" or "cuda".
     """
-    with ExitStack() as hooks:
-        for part in fast_parts(model) if enabled else []:
-            running: list[Any] = []
-            before = part.register_forward_pre_hook(_enter(running, device_type))
-            hooks.callback(before.remove)
-            hooks.callback(part.register_forward_hook(_leave(running), always_call=True).remove)
+    with parts_in_bfloat16(fast_parts(model) if enabled else [], device_type=device_type):
         yield
-
-
-def _enter(running: list[Any], device_type: str) -> Any:  # noqa: ANN401 - hooks of torch have no type
-    def hook(_: nn.Module, __: Any) -> None:  # noqa: ANN401
-        running.append(torch.autocast(device_type, dtype=torch.bfloat16))
-        running[-1].__enter__()
-
-    return hook
-
-
-def _leave(running: list[Any]) -> Any:  # noqa: ANN401
-    def hook(_: nn.Module, __: Any, output: Any) -> Any:  # noqa: ANN401
-        running.pop().__exit__(None, None, None)
-        return to_float32(output)
-
-    return hook
-
-
-def to_float32(value: Any) -> Any:  # noqa: ANN401 - whatever a module returns
-    """Return the value with every bfloat16 tensor in it, however deep, as float32."""
-    if isinstance(value, Tensor):
-        return value.float() if value.dtype == torch.bfloat16 else value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):  # outputs of transformers
-        return type(value)(
-            **{field.name: to_float32(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        )
-    if isinstance(value, Mapping):
-        return type(value)((name, to_float32(item)) for name, item in value.items())  # type: ignore[call-arg]
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*map(to_float32, value))
-    if isinstance(value, list | tuple):
-        return type(value)(map(to_float32, value))
-    return value

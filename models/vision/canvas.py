@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from models.blocks.image_transform import ImageTransform, Size, fitted
 from models.blocks.pixels import channels_first
-from models.vision.tiles import TileLayout, choose_grid, cut
+from models.vision.tiles import TileLayout, cut, layout_of
 
 Colours = Literal["clip", "imagenet"]
 Image = NDArray[np.uint8] | Tensor
@@ -107,10 +107,9 @@ def tiles(
     """
     image_3HW = channels_first(image).float()
     size = _size(image_3HW)
-    rows, columns = choose_grid(
+    layout = layout_of(
         *size, tile=side, most=most, max_strip=max_strip, overlap_prescale=overlap_prescale, beta=beta
     )
-    layout = TileLayout(rows=rows, columns=columns, tile=side, overview=rows * columns > 1)
     pieces = [cut(_fitted_canvas(image_3HW, layout.canvas, colours), layout)]
     if layout.overview:
         pieces.append(_fitted_canvas(image_3HW, (side, side), colours)[None])

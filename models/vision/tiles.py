@@ -119,6 +119,29 @@ def choose_grid(
     return max(candidate_grids(most, max_strip), key=score)
 
 
+def layout_of(
+    height: int,
+    width: int,
+    *,
+    tile: int,
+    most: int,
+    max_strip: int | None = None,
+    overlap_prescale: float = 1.4,
+    beta: float = 0.1,
+) -> TileLayout:
+    """Lay the chosen grid out, with an overview where there is more than one tile. See ``choose_grid``."""
+    rows, columns = choose_grid(
+        height,
+        width,
+        tile=tile,
+        most=most,
+        max_strip=max_strip,
+        overlap_prescale=overlap_prescale,
+        beta=beta,
+    )
+    return TileLayout(rows=rows, columns=columns, tile=tile, overview=rows * columns > 1)
+
+
 def sequence_length(layout: TileLayout, num_tokens: int) -> int:
     """Count the positions of an image in the language model's sequence.
 

@@ -33,12 +33,13 @@ class TrainingState:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    average: WeightAverage
+    average: WeightAverage | None
+    """Running mean of the weights; None: none is kept."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Name every tensor of the state, the generator's among them."""
-        named = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        named |= {f"average.{name}": value for name, value in self.average.weights.items()}
+        """Name every tensor of the state, the generator's among them, but for weights that never change."""
+        named = {f"model.{name}": value for name, value in self._changing().items()}
+        named |= {f"average.{name}": value for name, value in self._mean().items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             named |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
         return {name: value.contiguous() for name, value in named.items()} | {
@@ -56,11 +57,13 @@ class TrainingState:
             part, _, rest = name.partition(".")
             if rest:
                 parts[part][rest] = value
-        self.model.load_state_dict(parts["model"])
-        if parts["average"].keys() != self.average.weights.keys():
+        if parts["model"].keys() != self._changing().keys():
+            raise RuntimeError("the model has other weights.")
+        self.model.load_state_dict(parts["model"], strict=False)
+        if parts["average"].keys() != self._mean().keys():
             raise RuntimeError("the running mean has other weights.")
         for name, value in parts["average"].items():
-            self.average.weights[name].copy_(value)
+            self._mean()[name].copy_(value)
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in parts["optimizer"].items():
             index, _, key = name.partition(".")
@@ -68,6 +71,16 @@ class TrainingState:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         torch.set_rng_state(tensors["generator"])
+
+    def _changing(self) -> dict[str, Tensor]:
+        """Name what training changes: weights that learn, each once, and buffers."""
+        names = {name for name, weight in self.model.named_parameters() if weight.requires_grad}
+        weights = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+        state = self.model.state_dict()
+        return {name: value for name, value in state.items() if name in names or name not in weights}
+
+    def _mean(self) -> dict[str, Tensor]:
+        return {} if self.average is None else self.average.weights
 
 
 def save_checkpoint(folder: Path, state: TrainingState, *, step: int, run_key: str) -> None:

@@ -102,6 +102,22 @@ def decode_image(path: Path, *, height: int | None = None, width: int | None = N
             raise ImageProblem("image-undecodable", f"does not decode whole: {error}.") from error
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Return height and width of an image from its header, in pixels.
+
+    Raises:
+        DataError: If the file is missing, is not an image, or its header is refused.
+    """
+    try:
+        with _opened(path) as image:
+            _check_header(image, path)
+            return image.height, image.width
+    except ImageProblem as problem:
+        raise DataError(
+            problem.sentence, obj=str(path), hint="Run `groundwork data check` for the whole list."
+        ) from problem
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a file by its header alone, with Pillow's warnings about bombs turned into a problem."""

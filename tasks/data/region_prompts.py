@@ -12,7 +12,7 @@ from typing import Final
 from models.region_lm.conversation import Part, Token
 from models.region_lm.mentions import Mention, Utterance
 from models.region_lm.tokens import IMAGE
-from tasks.data.region_records import RegionMark, RegionSample, RegionTurn
+from tasks.data.region_records import RegionMark, RegionSample, RegionTurn, region_name
 
 OVERVIEW: Final = "\nThis is the whole picture.\n"
 """Stands behind the image where regions are spoken of."""
@@ -31,12 +31,9 @@ def to_utterances(sample: RegionSample, *, listed: bool | None = None) -> tuple[
     Raises:
         ValueError: If an answer cites a region and regions are not to be listed: it would have no name.
     """
-    cited = any(turn.marks for turn in sample.turns if turn.role == "assistant")
-    asked = [index for turn in sample.turns if turn.role == "user" for index in turn.marks]
-    again = len(sample.regions) > 1 and len(set(asked)) < len(asked)
-    if listed is False and cited:
+    if listed is False and _cites(sample):
         raise ValueError(f"an answer of sample {sample.sample_id} cites a region, so regions must be listed.")
-    named = bool(sample.regions) and (cited or again if listed is None else listed)
+    named = bool(sample.regions) and (are_listed(sample) if listed is None else listed)
     utterances = [
         Utterance(role=turn.role, parts=_parts(turn, named=named or turn.role == "assistant"))
         for turn in sample.turns
@@ -48,6 +45,16 @@ def to_utterances(sample: RegionSample, *, listed: bool | None = None) -> tuple[
     return tuple(utterances)
 
 
+def are_listed(sample: RegionSample) -> bool:
+    """Say whether all regions are listed first, by name: as the header of this module says."""
+    asked = [index for turn in sample.turns if turn.role == "user" for index in turn.marks]
+    return _cites(sample) or (len(sample.regions) > 1 and len(set(asked)) < len(asked))
+
+
+def _cites(sample: RegionSample) -> bool:
+    return any(turn.marks for turn in sample.turns if turn.role == "assistant")
+
+
 def _opening(sample: RegionSample, *, named: bool) -> tuple[Part | Mention, ...]:
     if sample.file is None:
         return ()
@@ -56,17 +63,13 @@ def _opening(sample: RegionSample, *, named: bool) -> tuple[Part | Mention, ...]
     parts: list[Part | Mention] = [Token(IMAGE), OVERVIEW]
     if named:
         for index in range(len(sample.regions)):
-            parts += [f"{', ' if index else ''}{_name(index)} ", Mention(index)]
+            parts += [f"{', ' if index else ''}{region_name(index)} ", Mention(index)]
         parts.append(". ")
     return tuple(parts)
 
 
 def _parts(turn: RegionTurn, *, named: bool) -> tuple[Part | Mention, ...]:
     def said(index: int) -> Part | Mention:
-        return _name(index) if named else Mention(index)
+        return region_name(index) if named else Mention(index)
 
     return tuple(said(part.index) if isinstance(part, RegionMark) else part for part in turn.parts)
-
-
-def _name(index: int) -> str:
-    return f"region{index + 1}"

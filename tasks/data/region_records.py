@@ -154,6 +154,11 @@ def parse_marks(text: str, num_regions: int) -> tuple[Part, ...]:
     return tuple(part for part in (*parts, text[place:]) if part != "")
 
 
+def region_name(index: int) -> str:
+    """Return what a region is called in words, from its place among the regions of the sample."""
+    return f"region{index + 1}"
+
+
 def check_words(text: str) -> None:
     """Refuse endless text and halves of characters. Raises ValueError."""
     if len(text) > MAX_CHARACTERS:

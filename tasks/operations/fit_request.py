@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -10,7 +9,8 @@ from transformers import PreTrainedModel
 from models.segmentation.learning import Recipe
 from tasks.data.commit import read_manifest
 from tasks.errors import IntegrityError, UsageError
-from tasks.operations.training_steps import Lesson
+from tasks.operations.instance_lesson import InstanceLesson
+from tasks.operations.semantic_lesson import SemanticLesson
 
 INSTANCE_SCHEMA = "groundwork.instance-segmenter/1"
 SEMANTIC_SCHEMA = "groundwork.semantic-segmenter/1"
@@ -53,7 +53,7 @@ class Pupil:
 
     model: PreTrainedModel
     """Is saved in the end; the network of the lesson is a part of it."""
-    lesson: Lesson[Any]
+    lesson: InstanceLesson | SemanticLesson
     body: nn.Module
     """The backbone, which may get trained weights."""
     schema: str

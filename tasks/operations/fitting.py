@@ -1,6 +1,5 @@
 """``groundwork fit``: a recipe and its data become a committed model."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,23 +9,34 @@ from typing import Any
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-import models
 from models.segmentation.learning import Recipe, schedule_steps
 from models.segmentation.recipes import InstanceRecipe
 from models.segmentation.semantic_recipes import SemanticRecipe
 from tasks.data import datasets, instance_batches, semantic_batches, semantic_datasets
 from tasks.data.backbone_weights import load_backbone
-from tasks.data.checkpoints import HISTORY, clear_checkpoints, read_history
-from tasks.data.commit import commit_directory, hash_file
+from tasks.data.commit import hash_file
 from tasks.errors import UsageError
-from tasks.operations import instance_lesson, semantic_lesson, training_recipes, training_steps
+from tasks.operations import instance_lesson, segmenter_learning, semantic_lesson
+from tasks.operations.finished_runs import commit_run
 from tasks.operations.fit_request import FitRequest, Pupil, check_request
 from tasks.operations.fitting_instances import prepare_instances
 from tasks.operations.fitting_semantic import prepare_semantic
 from tasks.operations.recipe_files import read_recipe
+from tasks.operations.run_keys import digest, hash_code
 from tasks.operations.training_recipes import train_recipe
 from tasks.operations.training_steps import Training
 from tasks.services.workers import DeviceWorkers, join_workers
+
+_LESSONS = (
+    datasets,
+    instance_batches,
+    instance_lesson,
+    segmenter_learning,
+    semantic_batches,
+    semantic_datasets,
+    semantic_lesson,
+)
+"""Beside the models and the trainer, what decides the weights."""
 
 
 def fit(request: FitRequest, repository: Path, *, say: Callable[[str], None]) -> dict[str, Any] | None:
@@ -70,7 +80,7 @@ def fit(request: FitRequest, repository: Path, *, say: Callable[[str], None]) ->
         "processes": workers.count,
         "torch": torch.__version__,
     }
-    training = Training(
+    training: Training[Any] = Training(
         lesson=pupil.lesson,
         settings=settings,
         steps=steps,
@@ -100,26 +110,15 @@ def _finish(
     if workers.number > 0:
         workers.wait()
         return None
-    history = [
-        {name: value for name, value in line.items() if name != "seconds"}
-        for line in read_history(request.checkpoints)
-    ]
-
-    def write(folder: Path) -> None:
-        pupil.model.cpu().save_pretrained(folder)
-        lines = "".join(json.dumps(line) + "\n" for line in history)
-        (folder / HISTORY).write_text(lines, encoding="utf-8")
-
-    manifest = commit_directory(request.out, write, schema=pupil.schema, provenance=provenance)
-    clear_checkpoints(request.checkpoints)
-    request.checkpoints.rmdir()
+    found = commit_run(
+        request.out,
+        pupil.model.cpu().save_pretrained,
+        checkpoints=request.checkpoints,
+        schema=pupil.schema,
+        provenance=provenance,
+    )
     workers.wait()
-    return {
-        "model": str(request.out),
-        "sha256": manifest.sha256,
-        "steps": provenance["steps"],
-        "loss": history[-1]["loss"],
-    }
+    return found
 
 
 def _run_key(provenance: dict[str, Any]) -> str:
@@ -129,24 +128,4 @@ def _run_key(provenance: dict[str, Any]) -> str:
     """
     kept = {name: value for name, value in provenance.items() if name not in ("steps", "processes")}
     settings = {name: provenance["training"][name] for name in ("seed", "average_decay")}
-    return _digest({**kept, "training": settings, "code": _code()})
-
-
-def _code() -> str:
-    """Hash the source of everything that decides the weights."""
-    folder = Path(models.__file__).parent
-    lessons = (
-        datasets,
-        instance_batches,
-        instance_lesson,
-        semantic_batches,
-        semantic_datasets,
-        semantic_lesson,
-    )
-    others = (*lessons, training_steps, training_recipes)
-    sources = [*folder.rglob("*.py"), *(Path(str(module.__file__)) for module in others)]
-    return _digest({"sources": [hash_file(path) for path in sorted(sources)]})
-
-
-def _digest(value: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return digest({**kept, "training": settings, "code": hash_code(_LESSONS)})

@@ -13,6 +13,7 @@ from models.segmentation.loss_counts import loss_counts
 from models.segmentation.objective import TrainingBatch
 from models.segmentation.recipes import InstanceRecipe
 from tasks.data.instance_batches import BatchPolicy, ImageStore, draw_places, plan_step
+from tasks.operations.segmenter_learning import SegmenterLearning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,11 @@ class InstanceLesson:
         return len(self.store)
 
     @property
+    def learning(self) -> SegmenterLearning:
+        """Says how, to the common trainer."""
+        return SegmenterLearning(network=self.network, recipe=self.recipe, num_images=self.num_images)
+
+    @property
     def policy(self) -> BatchPolicy:
         """How steps are drawn."""
         return BatchPolicy(
@@ -51,6 +57,10 @@ class InstanceLesson:
     def names(self, step: int) -> tuple[int, ...]:
         """Return the image id at every place of a step."""
         return plan_step(self.store.records, self.policy, step).image_ids
+
+    def amounts(self, step: int) -> Mapping[str, int]:
+        """Return nothing: steps are counted in images, which are always as many."""
+        return {}
 
     def draw(self, step: int, places: range) -> tuple[TrainingBatch, Mapping[str, Count]]:
         """Make the batch of some places of a step."""

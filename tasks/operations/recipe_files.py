@@ -26,8 +26,8 @@ class TrainingSettings:
     """Decides the first weights, the order of the images and every draw."""
     micro_batch: int | None = None
     """Images that a process computes at once; None: all of its share. The step is the same."""
-    average_decay: float = 0.999
-    """Decay a step of the running mean of the weights; the mean is what is saved. 0: the last weights."""
+    average_decay: float | None = 0.999
+    """Decay a step of the running mean of the weights, which is what is saved; None: the last weights are."""
     channels_last: bool | None = None
     """Layout of weights and images; None: where it is fastest, see ``memory_layout``."""
     checkpoint_every: int = 500
@@ -48,7 +48,7 @@ class TrainingSettings:
             raise ValueError(f"seed must be at least 0, got {self.seed}.")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise ValueError(f"micro_batch must be at least 1, got {self.micro_batch}.")
-        if not 0.0 <= self.average_decay < 1.0:
+        if self.average_decay is not None and not 0.0 <= self.average_decay < 1.0:
             raise ValueError(f"average_decay must be in [0, 1), got {self.average_decay}.")
 
 

@@ -6,112 +6,32 @@ A kind of task is one line of ``SCORERS``: what reads its files, and what evalua
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
-
-import pandas as pd
+from typing import Any, Final
 
 from evaluation.answers import AnswerEvaluation
-from evaluation.definition import Definition
-from evaluation.intervals import Interval
-from evaluation.metric import Metric
 from evaluation.panoptic import PANOPTIC, evaluate_panoptic, match_panoptic
-from evaluation.pope import POPE, Setting, evaluate_pope
-from evaluation.questions import QUESTIONS, Measure, evaluate_questions
+from evaluation.pope import POPE, evaluate_pope
+from evaluation.questions import QUESTIONS, evaluate_questions
 from evaluation.ref_masks import REF_MASKS, evaluate_masks
 from evaluation.semantic import SEMANTIC, evaluate_semantic
 from evaluation.semantic_intervals import semantic_intervals
-from evaluation.tags import Empty, evaluate_tags, tag_definition
+from evaluation.tags import evaluate_tags, tag_definition
 from tasks.data.answer_files import read_answers
 from tasks.data.commit import commit_directory, describe, hash_file
 from tasks.data.panoptic_png import read_panoptic
 from tasks.data.pope import read_pope, read_pope_answers
 from tasks.data.reasonseg import read_reason_masks, read_reasonseg
-from tasks.data.semantic_png import IGNORE, pair_label_maps, read_classes, read_names
+from tasks.data.semantic_png import pair_label_maps, read_classes, read_names
 from tasks.data.tag_labels import read_tags
 from tasks.data.target_directory import check_target
 from tasks.data.vqa import read_vqa
 from tasks.errors import DataError, UsageError
+from tasks.operations.score_records import ALPHA, RESAMPLES, SEED, Kind, Part, Scored, ScoreRequest
+from tasks.operations.scoring_regions import score_regions
 
 SCORES_SCHEMA: Final = "groundwork.scores/1"
-RESAMPLES: Final = 2000
-ALPHA: Final = 0.05
-SEED: Final = 0
-"""Of the intervals over images."""
-
-Kind = Literal["panoptic", "semantic", "pope", "vqa", "tags", "reasonseg"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreRequest:
-    """Files to compare. What a kind does not ask for stays None."""
-
-    kind: Kind
-    truth: Path
-    predictions: Path
-    truth_maps: Path | None = None
-    """panoptic: folder of PNG files; None: the name of the document without its ending."""
-    predicted_maps: Path | None = None
-    """The same of the predictions."""
-    classes: Path | None = None
-    """semantic: which number is which class."""
-    ignore_label: int = IGNORE
-    """semantic: label of pixels that do not count."""
-    setting: Setting | None = None
-    """pope: of the files, if their names do not tell."""
-    questions: Path | None = None
-    """vqa: the document of questions."""
-    measure: Measure = "vqa_accuracy"
-    """vqa: which definition of right."""
-    unseen: Path | None = None
-    """tags: labels that the model was not trained on, one a line."""
-    empty: Empty = "zero"
-    """tags: what a label without a positive contributes to the mean."""
-    top: tuple[int, ...] = (3, 5)
-    """tags: numbers of labels that an image is given for precision, recall and F1."""
-    split: str = "val"
-    """reasonseg: name of the split."""
-
-    @property
-    def inputs(self) -> dict[str, Path]:
-        """Return every file and folder that a score depends on."""
-        paths = {"truth": self.truth, "predictions": self.predictions}
-        if self.kind == "panoptic":
-            paths |= {"truth_maps": self.maps_of("truth"), "predicted_maps": self.maps_of("predicted")}
-        named = {"classes": self.classes, "questions": self.questions, "unseen": self.unseen}
-        return paths | {name: path for name, path in named.items() if path is not None}
-
-    def maps_of(self, side: Literal["truth", "predicted"]) -> Path:
-        """Return the folder of the PNG files of one side."""
-        if side == "truth":
-            return self.truth_maps or self.truth.with_suffix("")
-        return self.predicted_maps or self.predictions.with_suffix("")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """The numbers of a part of the data."""
-
-    name: str
-    metrics: tuple[Metric, ...]
-    undefined: Mapping[str, str]
-
-    def to_json(self) -> dict[str, Any]:
-        """Write metrics and reasons as ``metrics.json`` does."""
-        return {"metrics": [metric.to_json() for metric in self.metrics], "undefined": dict(self.undefined)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scored:
-    """What evaluation said."""
-
-    definition: Definition
-    whole: Part
-    parts: tuple[Part, ...] = ()
-    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    intervals: Mapping[str, Interval] = field(default_factory=dict)
-    """Name of a metric -> where it lies when images are drawn anew; of kinds that can be recomputed."""
+PAGE: Final = "answers.html"
 
 
 def score_files(request: ScoreRequest, out: Path | None = None) -> dict[str, Any]:
@@ -131,6 +51,10 @@ def score_files(request: ScoreRequest, out: Path | None = None) -> dict[str, Any
     """
     if out is not None:
         check_target(out, schema=SCORES_SCHEMA)
+    elif request.images is not None:
+        raise UsageError(
+            "makes a page, which needs a place.", obj="--images", hint="Add --out and a directory."
+        )
     with _as_data_error(request.predictions):
         scored = SCORERS[request.kind](request)
     document = {
@@ -146,22 +70,25 @@ def score_files(request: ScoreRequest, out: Path | None = None) -> dict[str, Any
             name: {"low": found.low, "high": found.high, "alpha": ALPHA, "resamples": RESAMPLES, "seed": SEED}
             for name, found in scored.intervals.items()
         },
+        **scored.about,
     }
     if out is not None:
         names = ("kind", "definition_sha256", "inputs")
         commit_directory(
             out,
-            lambda staging: _write(staging, document, scored.tables),
+            lambda staging: _write(staging, document, scored),
             schema=SCORES_SCHEMA,
             provenance={name: document[name] for name in names},
         )
     return document
 
 
-def _write(staging: Path, document: dict[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
+def _write(staging: Path, document: dict[str, Any], scored: Scored) -> None:
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     (staging / "scores.json").write_text(text, encoding="utf-8")
-    for name, table in tables.items():
+    if scored.page is not None:
+        (staging / PAGE).write_text(scored.page, encoding="utf-8")
+    for name, table in scored.tables.items():
         table.to_parquet(staging / f"{name}.parquet", index=False)
 
 
@@ -286,4 +213,5 @@ SCORERS: Final[Mapping[Kind, Callable[[ScoreRequest], Scored]]] = {
     "vqa": _vqa,
     "tags": _tags,
     "reasonseg": _reasonseg,
+    "regions": score_regions,
 }

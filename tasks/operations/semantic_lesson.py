@@ -12,6 +12,7 @@ from models.segmentation.semantic_hub import SemanticSegmenter
 from models.segmentation.semantic_objective import SemanticBatch, semantic_counts, semantic_losses
 from models.segmentation.semantic_recipes import SemanticRecipe
 from tasks.data.semantic_batches import SemanticStore, draw_semantic_places, images_of_step
+from tasks.operations.segmenter_learning import SegmenterLearning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +38,21 @@ class SemanticLesson:
         """Images of the split."""
         return len(self.store)
 
+    @property
+    def learning(self) -> SegmenterLearning:
+        """Says how, to the common trainer."""
+        return SegmenterLearning(network=self.network, recipe=self.recipe, num_images=self.num_images)
+
     def names(self, step: int) -> tuple[str, ...]:
         """Return the file of the image at every place of a step."""
         images = images_of_step(
             self.store, images_per_step=self.recipe.images_per_step, seed=self.seed, step=step
         )
         return tuple(self.store.records[image].image for image in images)
+
+    def amounts(self, step: int) -> Mapping[str, int]:
+        """Return nothing: steps are counted in images, which are always as many."""
+        return {}
 
     def draw(self, step: int, places: range) -> tuple[SemanticBatch, Mapping[str, Count]]:
         """Make the batch of some places of a step."""

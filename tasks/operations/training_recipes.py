@@ -1,4 +1,4 @@
-"""Train a recipe: micro-batches, processes, checkpoints, a stop by signal, and what is left of a NaN.
+"""Take the steps of a lesson: micro-batches, processes, checkpoints, a stop by signal, what is left of a NaN.
 
 Killed at any moment, the same training goes on where it was; on one thread to the same bits.
 """
@@ -6,7 +6,7 @@ Killed at any moment, the same training goes on where it was; on one thread to t
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -14,8 +14,6 @@ import torch
 from models.blocks.accumulation import Learner, NotFiniteStepError, accumulate_steps
 from models.blocks.loop import StepResult, WeightAverage
 from models.blocks.precision import has_fast_bfloat16
-from models.segmentation.learning import build_optimizer, schedule_steps, set_rate
-from models.segmentation.mixed_precision import in_bfloat16
 from tasks.data.checkpoints import TrainingState, append_history, resume, save_checkpoint
 from tasks.data.commit import commit_file
 from tasks.errors import GroundworkError, InterruptedRun, UsageError
@@ -43,7 +41,7 @@ class TrainingDiverged(GroundworkError):
 
 
 def train_recipe(training: Training[Batch], workers: DeviceWorkers, say: Callable[[str], None]) -> None:
-    """Take the steps that are left; afterwards the model holds the running mean of its weights.
+    """Take the steps that are left; afterwards the model holds the mean of its weights, if one is kept.
 
     Args:
         training: Equal in every process; its model is trained in place.
@@ -51,22 +49,23 @@ def train_recipe(training: Training[Batch], workers: DeviceWorkers, say: Callabl
         say: Told the progress; only the first process speaks.
 
     Raises:
-        UsageError: If there are more processes than images in a step.
+        UsageError: If there are more processes than samples in a step.
         DataError: If an image is missing or damaged.
         InterruptedRun: On SIGTERM or SIGINT of any process, after a checkpoint was written.
         TrainingDiverged: If a loss or gradient is NaN or infinite; ``diverged.json`` beside the checkpoints
-            names the images. The weights are not touched.
+            names the samples. The weights are not touched.
     """
     _check(training, workers)
     device = workers.device
-    network = training.lesson.network
+    network, learning = training.lesson.network, training.lesson.learning
     network.to(device)
     network.to(memory_format=training.layout(device.type))
     network.train()
+    decay = training.settings.average_decay
     state = TrainingState(
         model=network,
-        optimizer=build_optimizer(network, training.lesson.recipe),
-        average=WeightAverage(network, training.settings.average_decay),
+        optimizer=learning.optimizer(),
+        average=None if decay is None else WeightAverage(network, decay),
     )
     tell = say if workers.number == 0 else _say_nothing
     done = _resume(training, state, workers, tell)
@@ -75,18 +74,19 @@ def train_recipe(training: Training[Batch], workers: DeviceWorkers, say: Callabl
         f"training {type(network).__name__} in {'bfloat16' if fast else 'float32'} on {device.type}, "
         f"{workers.count} process{'es' if workers.count > 1 else ''}, {torch.get_num_threads()} threads"
     )
-    with in_bfloat16(network, enabled=fast, device_type=device.type), stop_signals() as stopped:
+    with learning.in_bfloat16(enabled=fast, device_type=device.type), stop_signals() as stopped:
         _take_steps(training, state, workers, done, stopped, tell)
-    network.load_state_dict(state.average.weights)
+    if state.average is not None:
+        network.load_state_dict(state.average.weights)
 
 
 def _check(training: Training[Batch], workers: DeviceWorkers) -> None:
-    images = training.lesson.recipe.images_per_step
-    if workers.count > images:
+    learning = training.lesson.learning
+    if workers.count > learning.samples_per_step:
         raise UsageError(
-            f"{workers.count} processes cannot share {images} images.",
-            obj="images_per_step",
-            hint="Start fewer processes, or say `--set images_per_step=...`.",
+            f"{workers.count} processes cannot share {learning.samples_per_step} {learning.words.sample}s.",
+            obj=learning.words.per_step,
+            hint=f"Start fewer processes, or say `--set {learning.words.per_step}=...`.",
         )
 
 
@@ -113,16 +113,20 @@ def _take_steps(
 ) -> None:
     """Take steps with history, checkpoints and progress."""
     settings, started, spoken = training.settings, time.monotonic(), -math.inf
-    first = workers.number == 0
+    first, positions = workers.number == 0, 0
     try:
         for result in _steps(training, state, workers, done):
             now, last = time.monotonic(), result.step == training.steps
+            amounts = training.lesson.amounts(result.step - 1)
+            positions += amounts.get("positions", 0)
             if now - spoken >= _SECONDS_BETWEEN_LINES or last:
                 left = (now - started) / (result.step - done) * (training.steps - result.step)
-                tell(f"training {result.step}/{training.steps}, {left:.0f} s left, loss {result.loss:.3f}")
+                speed = f", {positions / (now - started):.0f} tokens/s" if positions else ""
+                said = f"training {result.step}/{training.steps}, {left:.0f} s left, loss {result.loss:.3f}"
+                tell(f"{said}{speed}")
                 spoken = now
             if first and (result.step % settings.log_every == 0 or last):
-                append_history(training.checkpoints, _line(result, now - started))
+                append_history(training.checkpoints, _line(result, amounts, now - started))
             asked = workers.total(torch.tensor(float(bool(stopped)), device=workers.device)).item() > 0
             if first and not last and (asked or result.step % settings.checkpoint_every == 0):
                 save_checkpoint(training.checkpoints, state, step=result.step, run_key=training.run_key)
@@ -141,21 +145,13 @@ def _take_steps(
 def _steps(
     training: Training[Batch], state: TrainingState, workers: DeviceWorkers, done: int
 ) -> Iterator[StepResult]:
-    recipe = training.lesson.recipe
-    _, per_unit = schedule_steps(recipe, training.lesson.num_images)
-
-    def rate(step: int) -> float:
-        peak = recipe.optimizer.learning_rate
-        value = recipe.schedule.rate(step, peak=peak, steps_per_unit=per_unit)
-        set_rate(state.optimizer, value)
-        return value
-
+    learning = training.lesson.learning
     learner: Learner[PlacedBatch[Batch]] = Learner(
         model=training.lesson.network,
         losses=lambda placed, step: losses_of_part(training, placed, step, workers.device),
         optimizer=state.optimizer,
         average=state.average,
-        gradient_norm=recipe.optimizer.gradient_norm,
+        gradient_norm=learning.gradient_norm,
     )
     steps = range(done, training.steps)
     with drawn_ahead(lambda step: parts_of_step(training, workers, step), steps) as parts_of:
@@ -164,31 +160,31 @@ def _steps(
             parts_of,
             workers,
             steps=steps,
-            images_per_step=recipe.images_per_step,
-            set_rate=rate,
+            samples_per_step=learning.samples_per_step,
+            set_rate=lambda step: learning.set_rates(state.optimizer, step),
         )
 
 
 def _diverged(training: Training[Batch], error: NotFiniteStepError, *, first: bool) -> TrainingDiverged:
     """Write what is known of a step that gave no number, and say where it is."""
-    names = training.lesson.names(error.step)
+    names, words = training.lesson.names(error.step), training.lesson.learning.words
     suspects = list(dict.fromkeys(names[place] for place in sorted(error.places)))
     path = training.checkpoints / DIVERGED
     document = {
         "schema": DIVERGED_SCHEMA,
         "step": error.step,
-        "image_ids": list(names),
-        "suspect_image_ids": suspects,
+        f"{words.sample}_ids": list(names),
+        f"suspect_{words.sample}_ids": suspects,
         "losses": {name: _as_json(value) for name, value in error.parts.items()},
         "run_key": training.run_key,
     }
     if first:
         commit_file(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
-    where = f"in micro-batches of images {suspects}" if suspects else "in the gradient"
+    where = f"in micro-batches of {words.sample}s {suspects}" if suspects else "in the gradient"
     return TrainingDiverged(
         f"the loss after {error.step} steps is not finite, {where}: {document['losses']}.",
         obj=str(path),
-        hint="Look at these images, or lower it by `--set optimizer.learning_rate=...`.",
+        hint=f"Look at these {words.sample}s, or lower it by `--set {words.rate}=...`.",
     )
 
 
@@ -196,13 +192,14 @@ def _as_json(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
-def _line(result: StepResult, seconds: float) -> dict[str, Any]:
+def _line(result: StepResult, amounts: Mapping[str, int], seconds: float) -> dict[str, Any]:
     """Return one line of the history."""
     parts = {f"loss_{name}": value for name, value in result.parts.items()}
     return {
         "step": result.step,
         "loss": result.loss,
         **parts,
+        **amounts,
         "learning_rate": result.learning_rate,
         "seconds": round(seconds, 3),
     }

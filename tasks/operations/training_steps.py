@@ -1,23 +1,22 @@
 """What one process computes of a step: its micro-batches, drawn from the step's number alone.
 
 A lesson says what is learned from what: ``instance_lesson`` teaches masks from boxes, ``semantic_lesson``
-classes of pixels from few labelled ones. Steps, processes and files do not know which.
+classes of pixels from few labelled ones, ``region_lesson`` answers about images and their regions. Its
+``Learning`` says how. Steps, processes and files do not know which.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import torch
+from torch import nn
 
 from models.blocks.accumulation import Count, Part, Workers
 from models.blocks.loop import Losses
-from models.segmentation.instance_hub import memory_layout
-from models.segmentation.learning import Recipe
-from models.segmentation.mixed_precision import Segmenter
 from tasks.data.datasets import generator_of
 from tasks.operations.recipe_files import TrainingSettings
 
@@ -27,23 +26,61 @@ _STREAM = 1 << 32
 Batch = TypeVar("Batch")
 
 
+class Words(NamedTuple):
+    """How a lesson speaks of itself."""
+
+    sample: str
+    """What stands at a place of a step, such as ``image``."""
+    per_step: str
+    """Name of the setting that says how many."""
+    rate: str
+    """Name of the setting of the learning rate."""
+
+
+class Learning(Protocol):
+    """How a network learns."""
+
+    @property
+    def words(self) -> Words:
+        """What people call its settings."""
+
+    @property
+    def samples_per_step(self) -> int:
+        """Over all processes."""
+
+    @property
+    def gradient_norm(self) -> float | None:
+        """Longer gradients are shortened to this; None: never."""
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Build the optimizer of the network, which is on its device."""
+
+    def set_rates(self, optimizer: torch.optim.Optimizer, step: int) -> float:
+        """Set the learning rates of a step, and return the one that is reported."""
+
+    def layout(self, device_type: str) -> torch.memory_format:
+        """Return how weights and images lie in memory where nothing else is asked for."""
+
+    def in_bfloat16(self, *, enabled: bool, device_type: str) -> AbstractContextManager[None]:
+        """Run what may be rounded in bfloat16 until the block ends."""
+
+
 class Lesson(Protocol[Batch]):
     """A network, what it learns from, and how."""
 
     @property
-    def network(self) -> Segmenter:
+    def network(self) -> nn.Module:
         """What learns."""
 
     @property
-    def recipe(self) -> Recipe:
-        """Says optimizer, schedule and images of a step."""
-
-    @property
-    def num_images(self) -> int:
-        """Images of the split."""
+    def learning(self) -> Learning:
+        """Says how."""
 
     def names(self, step: int) -> tuple[int | str, ...]:
-        """Name the image at every place of a step."""
+        """Name the sample at every place of a step."""
+
+    def amounts(self, step: int) -> Mapping[str, int]:
+        """Say how much a step holds, for the history; ``positions`` are counted as tokens a second."""
 
     def draw(self, step: int, places: range) -> tuple[Batch, Mapping[str, Count]]:
         """Make the batch of some places of a step, and say what each of its losses is a mean of.
@@ -57,7 +94,7 @@ class Lesson(Protocol[Batch]):
 
 
 class PlacedBatch(NamedTuple, Generic[Batch]):
-    """A micro-batch and the place of its first image in the step."""
+    """A micro-batch and the place of its first sample in the step."""
 
     batch: Batch
     first: int
@@ -81,14 +118,14 @@ class Training(Generic[Batch]):
     def layout(self, device_type: str) -> torch.memory_format:
         """Return how weights and images lie in memory."""
         if self.settings.channels_last is None:
-            return memory_layout(self.lesson.recipe.norm, device_type)
+            return self.lesson.learning.layout(device_type)
         return torch.channels_last if self.settings.channels_last else torch.contiguous_format
 
 
 def parts_of_step(training: Training[Batch], workers: Workers, step: int) -> list[Part[PlacedBatch[Batch]]]:
     """Draw the micro-batches of this process: an even share of the places of the step."""
-    images = training.lesson.recipe.images_per_step
-    start, stop = (images * number // workers.count for number in (workers.number, workers.number + 1))
+    samples = training.lesson.learning.samples_per_step
+    start, stop = (samples * number // workers.count for number in (workers.number, workers.number + 1))
     size = training.settings.micro_batch or stop - start
     parts = []
     for low in range(start, stop, size):

@@ -78,9 +78,10 @@ def run(
         "torch": torch.__version__,
     }
     model = _build(config, described.categories)
-    state = _state(model, config)
+    average = WeightAverage(model.network, config.average_decay)
+    state = _state(model, config, average)
     _train(state, config, images, checkpoints, run_key=_run_key(provenance))
-    model.network.load_state_dict(state.average.weights)
+    model.network.load_state_dict(average.weights)
     history = [
         {name: value for name, value in line.items() if name != "seconds"}
         for line in read_history(checkpoints)
@@ -177,7 +178,7 @@ def _build(config: SegmenterTrainingConfig, categories: tuple[str, ...]) -> BoxS
     return model
 
 
-def _state(model: BoxSegmenter, config: SegmenterTrainingConfig) -> TrainingState:
+def _state(model: BoxSegmenter, config: SegmenterTrainingConfig, average: WeightAverage) -> TrainingState:
     parameters = list(model.network.parameters())
     groups = [
         {"params": [value for value in parameters if value.ndim > 1], "weight_decay": config.weight_decay},
@@ -186,7 +187,7 @@ def _state(model: BoxSegmenter, config: SegmenterTrainingConfig) -> TrainingStat
     return TrainingState(
         model=model.network,
         optimizer=torch.optim.AdamW(groups, lr=config.learning_rate),
-        average=WeightAverage(model.network, config.average_decay),
+        average=average,
     )
 
 

@@ -7,12 +7,13 @@ from typer.main import get_command
 from flows.cli import app
 
 COMMANDS = {
-    "run", "train", "fit", "segment", "plan", "convert", "pseudo-label",
+    "run", "train", "fit", "segment", "plan", "convert", "tune", "answer", "pseudo-label",
     "eval", "gate", "promote", "rollback", "history", "report", "doctor",
     "data check", "data add", "data pull", "data show", "data weaken", "data import-weak",
+    "data import-regions", "data shapes",
     "config show", "bench affinity",
     "compare", "export", "score panoptic", "score semantic", "score pope", "score vqa", "score tags",
-    "score reasonseg",
+    "score reasonseg", "score regions",
     "referring prepare", "referring evaluate", "referring gate", "referring report",
 }  # fmt: skip
 

@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 
-from tasks.config import build, load_file, load_section, read_yaml
+from tasks.config import build, load_file, load_list, load_section, read_yaml
 from tasks.errors import UsageError
 
 
@@ -81,3 +81,16 @@ def test_what_is_no_plain_mapping_is_refused(tmp_path, text):
 def test_a_missing_file(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         read_yaml(tmp_path / "nothing.yaml")
+
+
+def test_a_list_of_parts(tmp_path):
+    path = tmp_path / "list.yaml"
+    path.write_text("- {width: 1}\n- {width: 2}\n")
+    assert load_list(path, Part) == (Part(width=1), Part(width=2))
+    path.write_text("- {width: 1}\n- {b: 2}\n")
+    with pytest.raises(UsageError, match=r"list\.yaml\[1\]: unknown key 'b'"):
+        load_list(path, Part)
+    for text in ("a: 1", "[]", ""):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="must be a list that is not empty"):
+            load_list(path, Part)

@@ -91,7 +91,7 @@ def run(learner, parts_of, workers, steps=4):
 
     return list(
         accumulate_steps(
-            learner, parts_of, workers, steps=range(steps), images_per_step=IMAGES, set_rate=set_rate
+            learner, parts_of, workers, steps=range(steps), samples_per_step=IMAGES, set_rate=set_rate
         )
     )
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.blocks import schedule
-from models.blocks.schedule import one_cycle
+from models.blocks.schedule import one_cycle, warmed_up
 
 
 def rates(num_steps, warmup_fraction, peak=1.0):
@@ -47,3 +47,18 @@ def test_a_run_of_one_step_takes_the_peak(warmup_fraction):
 
 def test_scales_with_the_peak():
     assert rates(20, 0.2, peak=0.04) == pytest.approx([0.04 * rate for rate in rates(20, 0.2)])
+
+
+@pytest.mark.parametrize(("ratio", "warmup"), [(0.0, 0), (0.03, 1), (0.25, 3), (0.26, 4)])
+def test_a_stage_rises_over_whole_steps_none_of_them_idle(ratio, warmup):
+    found = [warmed_up(step, 12, warmup_ratio=ratio, then="cosine") for step in range(12)]
+    assert found[:warmup] == pytest.approx([(step + 1) / warmup for step in range(warmup)])
+    assert found[warmup] == 1.0
+    assert found[warmup:] == sorted(found[warmup:], reverse=True)
+    assert 0.0 < found[-1] < 0.05
+    steady = [warmed_up(step, 12, warmup_ratio=ratio, then="constant") for step in range(12)]
+    assert steady == found[:warmup] + [1.0] * (12 - warmup)
+
+
+def test_a_stage_of_one_step_takes_the_peak():
+    assert [warmed_up(0, 1, warmup_ratio=ratio, then="cosine") for ratio in (0.0, 0.03, 0.9)] == [1.0] * 3

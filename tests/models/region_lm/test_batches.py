@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from models.region_lm.batches import join_batches
 from models.region_lm.conversation import IGNORED, Encoded
 from tests.models.region_lm.systems import example, mixed, system
 
@@ -63,3 +64,20 @@ def test_parts_of_other_samples_are_refused(batch):
 def test_an_example_may_be_text_alone():
     assert example(None).masks is None
     assert example(None).image is None
+
+
+@pytest.mark.parametrize("name", ["osprey_tiny", "tokenpacker_osprey_hd_tiny"])
+def test_batches_behind_each_other_are_one_batch(name):
+    processor, _ = system(name)
+    samples = mixed(name)  # the second is text alone, images have other numbers of tiles
+    joined = join_batches([processor([sample]) for sample in samples])
+    whole = processor(samples)
+    assert joined.encoded == whole.encoded
+    assert joined.image_of == whole.image_of == (0, None, 1, 2)
+    assert joined.mentions == whole.mentions
+    assert joined.layouts == whole.layouts
+    assert joined.transforms == whole.transforms
+    for key, pixels in whole.pixels.items():
+        assert torch.equal(joined.pixels[key], pixels)
+    assert all(torch.equal(*pair) for pair in zip(joined.masks, whole.masks, strict=True))
+    assert join_batches([processor([samples[1]])]).pixels == {}

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from torch.nn import functional
+from transformers.models.llama.modeling_llama import LlamaAttention
 
 from models.region_lm.assembly import new_region_mllm
 from models.region_lm.conversation import IGNORED
@@ -388,3 +389,36 @@ def test_sixteen_samples_are_learned_by_heart(name):
         optimizer.step()
         optimizer.zero_grad()
     assert loss.item() < 0.05
+
+
+@pytest.mark.parametrize("part", ["projector", "language"])
+def test_blocks_are_computed_again_frozen_or_not_and_give_the_same_gradients(part, monkeypatch):
+    processor, model = new_system("osprey_tiny")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(part))
+    batch, calls = processor(mixed("osprey_tiny")), []
+    honest = LlamaAttention.forward
+
+    def count(self, *given, **named):
+        calls.append(self.training)
+        return honest(self, *given, **named)
+
+    monkeypatch.setattr(LlamaAttention, "forward", count)
+
+    def gradients():
+        calls.clear()
+        model.zero_grad(set_to_none=True)
+        model.train()(batch, logits="labels").loss.backward()
+        return {
+            name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None
+        }
+
+    kept = gradients()
+    assert len(calls) == 2  # layers
+    model.language.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    again = gradients()
+    assert len(calls) == 4
+    assert set(calls) == {part == "language"}  # what is inside a frozen block stays as it is used
+    assert kept.keys() == again.keys()
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+    assert not any(block.training for block in model.eval().language.modules())

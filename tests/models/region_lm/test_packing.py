@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from models.region_lm.conversation import IGNORED, Encoded
-from models.region_lm.packing import block_mask, group_by_length, pack, plan_packs
+from models.region_lm.packing import block_mask, choose_packs, group_by_length, pack, plan_packs
 from models.region_lm.sequence import splice
 
 SHAPE = {
@@ -162,3 +162,27 @@ def test_batches_are_of_like_lengths_in_an_order_of_chance():
 def test_a_batch_of_nothing_is_refused():
     with pytest.raises(ValueError, match="batch and pool must be at least 1, got 0 and 50"):
         group_by_length([1], 0, torch.Generator())
+
+
+def test_rows_are_as_long_as_costs_least():
+    assert choose_packs([10, 10, 10], longest=10, width=64) is None  # a row each is all there is room for
+    assert choose_packs([10], longest=100, width=64) is None
+    assert choose_packs([10, 5, 5], longest=10, width=64) == ((0,), (1, 2))
+    assert choose_packs([100, 10, 10, 10, 10], longest=400, width=10_000) == ((0, 1, 2, 3, 4),)
+    # Where scores cost more than weights, long rows do not pay.
+    assert choose_packs([100, 60, 40], longest=400, width=10) == ((0,), (1, 2))
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(1, 200))
+def test_what_is_chosen_is_a_plan_that_costs_less_than_a_row_each(lengths, width):
+    packs = choose_packs(lengths, longest=60, width=width)
+    if packs is None:
+        return
+    assert sorted(number for row in packs for number in row) == list(range(len(lengths)))
+    longest = max(sum(lengths[number] for number in row) for row in packs)
+    assert longest <= 60
+
+    def cost(rows, length):
+        return rows * length * (6 * width + length)
+
+    assert cost(len(packs), longest) < cost(len(lengths), max(lengths))

@@ -3,7 +3,7 @@ import random
 import pytest
 import torch
 
-from models.vision.tiles import TileLayout, candidate_grids, choose_grid, cut, sequence_length
+from models.vision.tiles import TileLayout, candidate_grids, choose_grid, cut, layout_of, sequence_length
 
 PICKS = [
     # height, width, of at most 9, of at most 16
@@ -22,7 +22,7 @@ LENGTHS = {
 }
 
 
-def layout_of(rows: int, columns: int, tile: int = 336) -> TileLayout:
+def laid_out(rows: int, columns: int, tile: int = 336) -> TileLayout:
     return TileLayout(rows=rows, columns=columns, tile=tile, overview=rows * columns > 1)
 
 
@@ -72,13 +72,13 @@ def test_strips_may_be_limited() -> None:
 
 @pytest.mark.parametrize("grid", LENGTHS)
 def test_the_length_of_the_sequence(grid: tuple[int, int]) -> None:
-    layout = layout_of(*grid)
+    layout = laid_out(*grid)
     assert tuple(sequence_length(layout, tokens) for tokens in (144, 64, 36)) == LENGTHS[grid]
     assert layout.count == grid[0] * grid[1] + (grid != (1, 1))
 
 
 def test_tiles_put_together_are_the_canvas() -> None:
-    layout = layout_of(2, 3, tile=4)
+    layout = laid_out(2, 3, tile=4)
     canvas = torch.arange(3 * 8 * 12).reshape(3, 8, 12)
     tiles = cut(canvas, layout)
     assert tiles.shape == (6, 3, 4, 4)
@@ -96,4 +96,12 @@ def test_what_does_not_fit_is_named() -> None:
     with pytest.raises(ValueError, match="height, width and tile must be at least 1, got 0, 10 and 336"):
         choose_grid(0, 10, tile=336, most=9)
     with pytest.raises(ValueError, match=r"must be \(8, 12\), got \(12, 8\)"):
-        cut(torch.zeros(3, 12, 8), layout_of(2, 3, tile=4))
+        cut(torch.zeros(3, 12, 8), laid_out(2, 3, tile=4))
+
+
+@pytest.mark.parametrize(("height", "width", "nine", "sixteen"), PICKS)
+def test_a_grid_of_several_tiles_has_an_overview(
+    height: int, width: int, nine: tuple[int, int], sixteen: tuple[int, int]
+) -> None:
+    for most, grid in ((9, nine), (16, sixteen)):
+        assert layout_of(height, width, tile=336, most=most) == laid_out(*grid)

@@ -139,3 +139,35 @@ def test_clearing_leaves_the_folder(tmp_path):
     clear_checkpoints(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert json.dumps({}) == "{}"
+
+
+class Frozen(nn.Module):
+    """A layer that stays, one that learns under two names, and a counter."""
+
+    def __init__(self):
+        super().__init__()
+        self.still, self.first = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.second = self.first
+        self.still.requires_grad_(False)
+        self.register_buffer("count", torch.zeros(()))
+
+
+def frozen_state():
+    model = Frozen()
+    optimizer = torch.optim.AdamW(model.first.parameters(), lr=0.1)
+    return TrainingState(model=model, optimizer=optimizer, average=None)
+
+
+def test_what_never_changes_is_not_stored_and_no_mean_is_kept(tmp_path):
+    state, other = frozen_state(), frozen_state()
+    state.model.first(torch.ones(1, 2)).sum().backward()
+    state.optimizer.step()
+    names = {name for name in state.tensors() if name.startswith(("model", "average"))}
+    assert names == {"model.first.weight", "model.first.bias", "model.count"}
+    save_checkpoint(tmp_path, state, step=1, run_key="a")
+    still = other.model.still.weight.clone()
+    assert restart(tmp_path, other)[0] == 1
+    assert torch.equal(other.model.second.weight, state.model.first.weight)
+    assert torch.equal(other.model.still.weight, still)
+    with pytest.raises(RuntimeError, match="the model has other weights"):
+        other.restore({"model.first.weight": still, "generator": torch.get_rng_state()})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.data.images import MAX_PIXELS, ImageProblem, decode_image, read_rgb
+from tasks.data.images import MAX_PIXELS, ImageProblem, decode_image, read_rgb, read_size
 from tasks.errors import DataError
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
@@ -161,3 +161,10 @@ def test_palette_cmyk_and_transparency(tmp_path):
     assert (pixels[:, 4:] == 255).all()
     colours.save(tmp_path / "a.png", transparency=colours.getpixel((0, 0)))
     assert (decode_image(tmp_path / "a.png")[0, 0] == 255).all()
+
+
+def test_the_size_alone_is_read_from_the_header(tmp_path):
+    picture().save(tmp_path / "a.png")
+    assert read_size(tmp_path / "a.png") == (48, 64)
+    with pytest.raises(DataError, match=r"b\.png: no such file"):
+        read_size(tmp_path / "b.png")

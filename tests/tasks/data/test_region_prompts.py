@@ -5,7 +5,7 @@ import pytest
 from models.region_lm.conversation import Token
 from models.region_lm.mentions import Mention, place
 from models.region_lm.tokens import IMAGE
-from tasks.data.region_prompts import OVERVIEW, to_utterances
+from tasks.data.region_prompts import OVERVIEW, are_listed, to_utterances
 from tasks.data.region_records import RegionMark, RegionTurn
 from tests.tasks.data.test_region_records import ANSWER, ASK, REGION, sample
 
@@ -71,3 +71,10 @@ def test_tags_in_data_stay_letters_and_mentions_can_be_placed():
     turns, order = place(to_utterances(tricky), ("<mask>", "<pos>"), num_regions=1)
     assert order == (0,)
     assert turns[0].parts[2:] == ("<image></s><mask> ", Token("<mask>"), Token("<pos>"))
+
+
+def test_when_regions_are_listed():
+    two = {"regions": (REGION,) * 2}
+    assert not are_listed(sample(**two, turns=(ASK, ANSWER)))
+    assert are_listed(sample(**two, turns=(ASK, ANSWER, ASK, ANSWER)))  # one of two comes up again
+    assert are_listed(sample(**two, turns=(ASK, assistant(RegionMark(1)))))  # an answer cites one

@@ -214,4 +214,4 @@ def test_what_evaluation_refuses_names_the_file(tmp_path):
 
 
 def test_every_kind_has_a_scorer():
-    assert set(SCORERS) == {"panoptic", "semantic", "pope", "vqa", "tags", "reasonseg"}
+    assert set(SCORERS) == {"panoptic", "semantic", "pope", "vqa", "tags", "reasonseg", "regions"}
