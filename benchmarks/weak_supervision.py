@@ -4,7 +4,8 @@
     python -m benchmarks.weak_supervision --only share
 
 ``instances`` trains each of the three heads with projection alone and with propagation beside it,
-``semantics`` trains DeepLabV3+ on scribbles in several ways, ``share`` times training steps of full size.
+``semantics`` trains DeepLabV3+ on scribbles in several ways, ``share`` times training steps of full size,
+``labels`` asks whether the labels of propagation are better than the masks they are made of.
 Each finished training is a file in the cache, so a run that was stopped goes on where it was; what is not
 asked for with ``--only`` stays in the stored document as it is. Instances and semantics take about an hour on
 two quiet cores; ``share`` wants both cores for itself.
@@ -12,17 +13,21 @@ two quiet cores; ``share`` wants both cores for itself.
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+
 from benchmarks.machine import describe
-from benchmarks.weak_instances import run_instances
+from benchmarks.weak_ceiling import run_ceiling
+from benchmarks.weak_instances import make_problem, run_instances
 from benchmarks.weak_problems import ROOT
 from benchmarks.weak_semantics import run_semantics
 from benchmarks.weak_share import run_share
 
-PARTS = ("instances", "semantics", "share")
+PARTS = ("instances", "semantics", "share", "labels")
 
 
 def main() -> None:
@@ -45,10 +50,18 @@ def main() -> None:
             cache=arguments.cache, seeds=arguments.seeds, jobs=arguments.jobs, say=say
         ),
         "share": lambda: run_share(runs=arguments.steps),
+        "labels": lambda: look_at_labels(arguments.seeds),
     }
     for part in PARTS:
         if part in arguments.only:
             store(arguments.out, part, ways[part]())
+
+
+def look_at_labels(seeds: Sequence[int]) -> dict[str, Any]:
+    """Train on one thread, on images that go away."""
+    torch.set_num_threads(1)
+    with TemporaryDirectory() as folder:
+        return run_ceiling(seeds=seeds, folder=Path(folder), make=make_problem, say=say)
 
 
 def say(sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -144,8 +145,21 @@ def _side(recipe: InstanceRecipe) -> int:
     return recipe.images.crop
 
 
-def train(model: InstanceSegmenter, settings: TrainingSettings, problem: Problem) -> dict[str, float]:
-    """Train in place, from boxes alone, and return what it cost; the model holds the mean of its weights."""
+def train(
+    model: InstanceSegmenter,
+    settings: TrainingSettings,
+    problem: Problem,
+    *,
+    after: Callable[[int], None] | None = None,
+) -> dict[str, float]:
+    """Train in place, from boxes alone, and return what it cost; the model holds the mean of its weights.
+
+    Args:
+        model: Learns.
+        settings: Of the training.
+        problem: Gives images and boxes.
+        after: Called with the number of steps taken, after each of them.
+    """
     recipe, segmenter = model.recipe, model.segmenter
     store = ImageStore(problem.train, problem.folder, problem.categories)
     policy = BatchPolicy(
@@ -165,7 +179,7 @@ def train(model: InstanceSegmenter, settings: TrainingSettings, problem: Problem
     wall, processor = time.monotonic(), time.process_time()
     with torch.random.fork_rng(devices=[]), in_bfloat16(segmenter, enabled=has_fast_bfloat16()):
         torch.manual_seed(settings.seed)
-        for _ in train_steps(
+        for result in train_steps(
             segmenter,
             losses_of,
             build_optimizer(segmenter, recipe),
@@ -177,7 +191,8 @@ def train(model: InstanceSegmenter, settings: TrainingSettings, problem: Problem
             ),
             gradient_norm=recipe.optimizer.gradient_norm or math.inf,
         ):
-            pass
+            if after is not None:
+                after(result.step)
     segmenter.load_state_dict(average.weights)
     return {
         "wall_seconds": round(time.monotonic() - wall, 1),

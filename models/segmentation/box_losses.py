@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.affinity.cascade import GlobalCascade
 from models.affinity.spanning_tree import Structure
 from models.affinity.tree_filter import TreeFilter
 from models.segmentation.affinity_loss import stretch_labels
@@ -98,7 +97,7 @@ def _propagated(
     """Compare the masks with what propagation makes of them."""
     cascade, losses = supervision.cascade(), {}
     if supervision.global_weight:
-        small_RHW, far_RHW = _far(probability_RHW, masks, guidance, cascade.far, supervision)
+        small_RHW, far_RHW = global_labels(probability_RHW, masks, guidance, supervision)
         distance = distance_inside(small_RHW, far_RHW, masks.inside_RHW, supervision.average)
         losses["global"] = supervision.global_weight * distance
     if supervision.local_weight:
@@ -115,15 +114,11 @@ def _propagated(
     return losses
 
 
-def _far(
-    probability_RHW: Tensor,
-    masks: PredictedMasks,
-    guidance: Guidance,
-    cascade: GlobalCascade,
-    supervision: BoxSupervision,
+def global_labels(
+    probability_RHW: Tensor, masks: PredictedMasks, guidance: Guidance, supervision: BoxSupervision
 ) -> tuple[Tensor, Tensor]:
     """Return the masks and what global propagation makes of them, both through its size and back."""
-    trees = guidance.trees
+    cascade, trees = supervision.cascade().far, guidance.trees
     if trees is None or not len(probability_RHW):
         return probability_RHW, probability_RHW.detach()
     size, side = tuple(probability_RHW.shape[1:]), (trees.height, trees.width)
