@@ -34,6 +34,7 @@ bench: $(READY)  ## Quality of the segmenter beside its baselines, over seeds; s
 	@OMP_WAIT_POLICY=passive $(BIN)/python -m benchmarks.segmenter
 	@$(BIN)/groundwork bench affinity
 	@OMP_WAIT_POLICY=passive $(BIN)/python -m benchmarks.projectors
+	@$(BIN)/python -m benchmarks.region_mllm --jobs 2
 
 docs: $(READY)  ## The picture of the pipeline, from DVC's own graph
 	@{ echo "# The pipeline"; echo; echo "Made by \`make docs\` from \`dvc.yaml\`."; echo; echo '```mermaid'; \

@@ -5,7 +5,7 @@ https://arxiv.org/abs/2407.02392, section 3.2. The encoder's tokens, bilinearly 
 levels, joined on channels, give keys and values; each query attends to the cells of its window alone. As in
 the published code the query only weighs: what comes out is made of values. Bilinear without smoothing reads
 the mean of a window at scale 2, only its centre cell at scale 3, and the mean of its central four cells at
-scale 4.
+scale 4. Fresh weights of layers narrower than the published ones are larger (``_initialise``).
 
 Shape suffixes:
     T = canvases   M = windows   S = cells of a window   K = keys of a window   C = channels   E = heads
@@ -24,6 +24,8 @@ from models.vision.features import VisionFeatures, rows_of
 
 LevelMode = Literal["channel", "token"]
 _NORM_EPSILON = 1e-6
+_DEVIATION, _PUBLISHED_INPUTS = 0.02, 1024
+"""Of fresh weights, and the inputs of a layer that it was published for."""
 
 
 class WindowAttention(nn.Module):
@@ -166,8 +168,14 @@ def _norm(channels: int) -> nn.LayerNorm:
 
 
 def _initialise(module: nn.Module) -> None:
+    """Draw the weights of a layer with a deviation of 0.02, as published, or with the same gain if narrow.
+
+    0.02 belongs to layers of 1024 inputs and more. At a width of 48 it shrinks whatever passes by 7 with each
+    layer, and a projector that is trained for minutes stays where it began.
+    """
     # The packed matrix of the attention is no layer and keeps its own start, as published.
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        deviation = _DEVIATION * max(1.0, _PUBLISHED_INPUTS / module.in_features) ** 0.5
+        nn.init.trunc_normal_(module.weight, std=deviation)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

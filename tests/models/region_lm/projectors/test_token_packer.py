@@ -226,7 +226,7 @@ def test_attention_is_torch_s() -> None:
     torch.testing.assert_close(weights, expected_weights.unflatten(0, (2, 5))[..., 0, :])
 
 
-def test_the_start_is_the_published_one() -> None:
+def test_the_start_is_the_published_one_where_layers_are_as_wide() -> None:
     torch.manual_seed(0)
     projector = TokenPacker(channels=256, level_channels=(256,) * 4, grid=GRID, scale=2, width=64)
     for name, weight in projector.named_parameters():
@@ -238,7 +238,8 @@ def test_the_start_is_the_published_one() -> None:
             bound = (6 / (4 * 256)) ** 0.5  # Xavier: 3 * 256 rows and 256 columns
             assert 0.95 * bound < weight.abs().max() <= bound
         else:
-            assert 0.018 < weight.std() < 0.021
+            published = 0.02 * max(1.0, 1024 / weight.shape[1]) ** 0.5  # inputs of 256 and of 1024
+            assert 0.9 * published < weight.std() < 1.05 * published
 
 
 def test_it_compiles_whole() -> None:

@@ -1,0 +1,156 @@
+"""Before the first stage: a language model that has read, as published systems start from one that has.
+
+It reads descriptions of scenes in words and the questions that are asked about images, and sees nothing. What
+it learns is to find a word again and to compare; a model of this size that starts from random numbers does
+not learn that from images in the time of this benchmark.
+
+Shape suffixes:
+    B = conversations   L = positions
+"""
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from benchmarks.region_mllm_encoder import rise_and_fall
+from benchmarks.region_mllm_world import CATEGORIES, conversation
+from models.blocks.loop import WeightAverage, train_steps
+from models.region_lm.config import LanguageSettings
+from models.region_lm.conversation import IGNORED, VICUNA, Encoded, Turn, encode
+from models.region_lm.language_model import build_language_model, language_config
+from tasks.data.shapes_world import COLOURS, RADII, SHAPES, Scene, Shape
+
+_MOST = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingSettings:
+    """Of the training on text."""
+
+    steps: int
+    conversations_per_step: int = 32
+    learning_rate: float = 4e-3
+    """Peak; it rises for 50 steps and falls as a cosine."""
+    weight_decay: float = 0.01
+
+
+def new_tokenizer(said: Iterable[str]) -> PreTrainedTokenizerFast:
+    """Train a byte-level vocabulary that has a token for each word of what is said and what stands around."""
+    around = [str(part) for part in (*VICUNA.opening, *VICUNA.before_user, *VICUNA.before_assistant)]
+    told = [f"{size} {category}, {size} {category}.\n" for size in RADII for category in CATEGORIES]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=1024,
+        special_tokens=["<s>", "</s>", "<unk>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(sorted({*said, *(f" {text}" for text in said), *around, *told}), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="</s>"
+    )
+
+
+def told_scenes(seed: int, *, rising: int = 1) -> Iterator[Scene]:
+    """Imagine scenes without end: what is in them, not where.
+
+    Args:
+        seed: Decides them.
+        rising: So many scenes have one object at first, then up to two, and so on.
+    """
+    generator = np.random.default_rng(seed)
+    for number in itertools.count(1):
+        most = min(_MOST, 1 + _MOST * number // rising)
+        objects = tuple(
+            Shape(
+                shape=SHAPES[int(generator.integers(len(SHAPES)))],
+                colour=list(COLOURS)[int(generator.integers(len(COLOURS)))],
+                size=list(RADII)[int(generator.integers(len(RADII)))],
+                stripe=None,
+                mask=np.zeros((1, 1), dtype=np.bool_),
+                stripe_mask=np.zeros((1, 1), dtype=np.bool_),
+            )
+            for _ in range(int(generator.integers(1, most + 1)))
+        )
+        yield Scene(number=number, image=np.zeros((1, 1, 3), dtype=np.uint8), objects=objects)
+
+
+def read_conversation(scene: Scene, tokenizer: PreTrainedTokenizerBase, seed: int) -> Encoded:
+    """Encode a description in words and questions about it."""
+    rounds = conversation(scene, [seed], most=4)
+    told = ", ".join(shape.caption for shape in scene.objects)
+    turns = []
+    for number, (question, answer) in enumerate(rounds):
+        before = f"{told}.\n" if number == 0 else ""
+        turns.append(Turn(role="user", parts=(f"{before}{question}",)))
+        turns.append(Turn(role="assistant", parts=(answer,)))
+    return encode(turns, VICUNA, tokenizer)
+
+
+def new_language(settings: LanguageSettings, vocabulary: int, *, seed: int) -> PreTrainedModel:
+    """Build a language model of one scale: the usual 0.02 is far too small for a width of tens."""
+    config = language_config(replace(settings, vocabulary=vocabulary))
+    config.initializer_range = settings.width**-0.5
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_language_model(config)
+
+
+def read(
+    language: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: ReadingSettings,
+    *,
+    seed: int,
+) -> dict[str, float]:
+    """Train a language model on text, in place; returns what it cost."""
+    start = time.process_time(), time.monotonic()
+    scenes = told_scenes(seed, rising=settings.steps * settings.conversations_per_step // 2)
+
+    def losses_of(_: int) -> dict[str, Tensor]:
+        encoded = [
+            read_conversation(next(scenes), tokenizer, seed) for _ in range(settings.conversations_per_step)
+        ]
+        return {"answers": _loss(language, encoded)}
+
+    average = WeightAverage(language, 0.98)
+    optimizer = torch.optim.AdamW(
+        language.parameters(), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+    )
+    for _ in train_steps(
+        language.train(),
+        losses_of,
+        optimizer,
+        average,
+        first_step=0,
+        num_steps=settings.steps,
+        learning_rate_of=lambda step: settings.learning_rate * rise_and_fall(step, settings.steps, warmup=50),
+        gradient_norm=1.0,
+    ):
+        pass
+    language.load_state_dict(average.weights)
+    return {
+        "wall_seconds": round(time.monotonic() - start[1], 1),
+        "processor_seconds": round(time.process_time() - start[0], 1),
+    }
+
+
+def _loss(language: PreTrainedModel, encoded: Sequence[Encoded]) -> Tensor:
+    id_BL, label_BL = (
+        pad_sequence([torch.tensor(part[place]) for part in encoded], batch_first=True, padding_value=fill)
+        for place, fill in ((0, 0), (1, IGNORED))
+    )
+    target_BL = torch.nn.functional.pad(label_BL[:, 1:], (0, 1), value=IGNORED)
+    learned_BL = target_BL != IGNORED
+    scored = language(input_ids=id_BL, use_cache=False, logits_to_keep=learned_BL).logits
+    return torch.nn.functional.cross_entropy(scored.float(), target_BL[learned_BL])

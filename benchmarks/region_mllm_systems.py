@@ -1,0 +1,300 @@
+"""The systems of the benchmark: recipes, training on features that are kept, and answers.
+
+Every part is the product's own; the recipe is ``osprey_tiny`` with changes. The encoder is taught before and
+does not learn any more, so what it sees of an image is computed once and looked up by number from then on.
+
+Shape suffixes:
+    T = canvases   N = tokens of a canvas   C = channels
+"""
+
+import copy
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from benchmarks.region_mllm_encoder import rise_and_fall
+from benchmarks.region_mllm_world import Asked, Shown, Split, Topic
+from models.blocks.loop import WeightAverage
+from models.region_lm.assembly import new_region_mllm
+from models.region_lm.batches import RegionBatch
+from models.region_lm.build import Vision
+from models.region_lm.conversation import encode
+from models.region_lm.generation import generate
+from models.region_lm.hub import RegionMLLM
+from models.region_lm.mentions import place
+from models.region_lm.packing import group_by_length
+from models.region_lm.processing import RegionProcessor, new_processor
+from models.region_lm.recipes import RegionRecipe
+from models.region_lm.trainable import begin_stage, parameter_groups
+from models.vision.canvas import stretch
+from models.vision.features import VisionFeatures
+from tasks.data.region_examples import load_example
+from tasks.data.region_prompts import to_utterances
+from tasks.data.region_records import RegionSample
+from tasks.data.shapes_world import Crowding
+from tasks.operations.region_files import read_region_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = "kept"
+"""Name under which a batch holds numbers of canvases in place of pixels."""
+_LONGEST_ANSWER, _AT_ONCE = 10, 100
+
+_PARTS = (
+    "model.vision={convnext: {image: 128, dims: [16, 32, 48, 64], depths: [1, 1, 2, 1], token_level: 2, "
+    "layer_scale: 1.0}}",
+    "language={family: qwen3, vocabulary: 512, width: 64, ffn: 128, layers: 3, heads: 4, kv_heads: 4, "
+    "max_positions: 1024, rope_theta: 1000000.0, tie_embeddings: true}",
+)
+_PROJECTORS = {
+    "mlp": "{kind: mlp}",
+    "token_packer": "{kind: token_packer, scale: 2, heads: 4}",
+    "average_pool": "{kind: average_pool, scale: 2}",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """A system and what it is about."""
+
+    topic: Topic
+    shown: Shown
+    crowding: Crowding
+    has_read: bool
+    """Whether its language model was taught to read before, or has random weights."""
+    reasoned: bool
+    """Whether it says what a region is before it says yes or no; the last sentence is then its answer."""
+    epochs: int
+    """Over the images; each with other questions."""
+    changes: tuple[str, ...]
+    """Of the recipe, as ``--set`` takes them."""
+
+
+_LANGUAGE_RATE = "3.0e-3"
+_PROJECTOR_RATES = {"mlp": "1.0e-2", "token_packer": "5.0e-3", "average_pool": "1.0e-2"}
+"""Peak learning rates where conversations are about images; about regions all parts have the first one."""
+
+
+def _system(
+    topic: Topic,
+    projector: str,
+    *,
+    epochs: int,
+    has_read: bool,
+    reasoned: bool = False,
+    shown: Shown = "mask",
+    crowding: Crowding = "apart",
+) -> System:
+    rates = {"projector": _PROJECTOR_RATES[projector], "language": _LANGUAGE_RATE}
+    if topic == "regions":
+        rates = dict.fromkeys(("projector", "language", "regions"), _LANGUAGE_RATE)
+    trained = ", ".join(f"{{part: {part}, learning_rate: {rate}}}" for part, rate in rates.items())
+    return System(
+        topic=topic,
+        shown=shown,
+        crowding=crowding,
+        has_read=has_read,
+        reasoned=reasoned,
+        epochs=epochs,
+        changes=(
+            *_PARTS,
+            f"model.projector={_PROJECTORS[projector]}",
+            *(("model.regions=null",) if topic == "images" else ()),
+            f"stages=[{{name: instruct, train: [{trained}], global_batch: 16, epochs: 1, max_length: 1024, "
+            "warmup_ratio: 0.05, weight_decay: 0.01}]",
+        ),
+    )
+
+
+SYSTEMS = {
+    "osprey": _system("regions", "mlp", epochs=4, has_read=True, reasoned=True),
+    "mlp": _system("images", "mlp", epochs=5, has_read=True),
+    "token_packer": _system("images", "token_packer", epochs=5, has_read=True),
+    "average_pool": _system("images", "average_pool", epochs=5, has_read=True),
+    "mask": _system("regions", "mlp", epochs=2, has_read=False, crowding="overlapping"),
+    "box": _system("regions", "mlp", epochs=2, has_read=False, crowding="overlapping", shown="box"),
+}
+
+
+class KeptFeatures(nn.Module):
+    """Stands where the encoder stood and looks up what it saw.
+
+    Args:
+        encoder: Taught.
+        split: Images that it sees, once.
+    """
+
+    def __init__(self, encoder: Vision, split: Split) -> None:
+        super().__init__()
+        self.grid = encoder.grid
+        pixels = [stretch(scene.image, encoder.side).pixels_T3HW for scene in split.scenes]  # type: ignore[union-attr]
+        with torch.no_grad():
+            seen = [
+                encoder({"convnext": torch.cat(pixels[first : first + 50])})
+                for first in range(0, len(pixels), 50)
+            ]
+        self.tokens_TNC = torch.cat([part.tokens_TNC for part in seen])
+        self.levels = tuple(torch.cat(level) for level in zip(*(part.levels for part in seen), strict=True))
+
+    def forward(self, pixels: Mapping[str, Tensor]) -> VisionFeatures:
+        """Return the features of the canvases whose numbers stand where pixels would."""
+        place_T = pixels[KEPT]
+        return VisionFeatures(
+            tokens_TNC=self.tokens_TNC[place_T],
+            grid=self.grid,
+            levels=tuple(level[place_T] for level in self.levels),
+        )
+
+
+def recipe_of(system: System) -> RegionRecipe:
+    """Read the recipe of a system."""
+    return read_region_recipe("osprey_tiny", list(system.changes), ROOT)
+
+
+def new_system(
+    system: System,
+    tokenizer: PreTrainedTokenizerFast,
+    encoder: Vision,
+    language: PreTrainedModel,
+    *,
+    seed: int,
+) -> tuple[RegionProcessor, RegionMLLM]:
+    """Build a system around copies of what was taught before; its other weights follow from the seed."""
+    processor = new_processor(copy.deepcopy(tokenizer), recipe_of(system).model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return processor, new_region_mllm(processor, copy.deepcopy(language), vision=copy.deepcopy(encoder))
+
+
+def encode_training(
+    processor: RegionProcessor, split: Split, epochs: Sequence[Sequence[Sequence[RegionSample]]], shown: Shown
+) -> list[RegionBatch]:
+    """Turn conversations into batches of one sample.
+
+    Args:
+        processor: Of the system.
+        split: The images.
+        epochs: For each epoch, for each image, its conversations.
+        shown: What stands for a region.
+    """
+    found = []
+    for image, first in enumerate(epochs[0]):
+        base = first[0]
+        picture = _picture(processor, split, base, image, shown)
+        found += [said(processor, picture, base, sample) for epoch in epochs for sample in epoch[image]]
+    return found
+
+
+def encode_questions(
+    processor: RegionProcessor, split: Split, asked: Sequence[Asked], shown: Shown
+) -> list[RegionBatch]:
+    """Turn questions into batches of one sample that is to be answered."""
+    pictures: dict[tuple[int, RegionSample], RegionBatch] = {}
+    found = []
+    for item in asked:
+        key = item.image, item.base
+        if key not in pictures:
+            pictures[key] = _picture(processor, split, item.base, item.image, shown)
+        found.append(said(processor, pictures[key], item.base, item.sample, answer_next=True))
+    return found
+
+
+def _picture(
+    processor: RegionProcessor, split: Split, base: RegionSample, image: int, shown: Shown
+) -> RegionBatch:
+    """Read an image and its regions; its number stands where its pixels were."""
+    batch = processor([load_example(base, split.folder, shown=shown)])
+    return replace(batch, pixels={KEPT: torch.tensor([image])})
+
+
+def said(
+    processor: RegionProcessor,
+    picture: RegionBatch,
+    base: RegionSample,
+    sample: RegionSample,
+    *,
+    answer_next: bool = False,
+) -> RegionBatch:
+    """Say something else about a picture that was read with the same regions, in any order."""
+    slots = processor.settings.regions.slots if processor.settings.regions else ()
+    utterances = to_utterances(sample)
+    turns, order = place(utterances[: -1 if answer_next else None], slots, num_regions=len(sample.regions))
+    masks = [region.mask for region in base.regions]
+    where = [masks.index(region.mask) for region in sample.regions]
+    encoded = encode(turns, processor.template, processor.tokenizer, answer_next=answer_next)
+    return replace(picture, encoded=(encoded,), mentions=(tuple(where[index] for index in order),))
+
+
+def join(batches: Sequence[RegionBatch]) -> RegionBatch:
+    """Put batches of one sample together."""
+    return RegionBatch(
+        encoded=tuple(batch.encoded[0] for batch in batches),
+        image_of=tuple(range(len(batches))),
+        mentions=tuple(batch.mentions[0] for batch in batches),
+        pixels={KEPT: torch.cat([batch.pixels[KEPT] for batch in batches])},
+        layouts=tuple(batch.layouts[0] for batch in batches),
+        transforms=tuple(batch.transforms[0] for batch in batches),
+        masks=tuple(batch.masks[0] for batch in batches),
+    )
+
+
+def shuffled(batches: Sequence[RegionBatch], *, seed: int) -> list[RegionBatch]:
+    """Give each question the image, and the region, of another one, drawn at random."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(batches), generator=generator).tolist()  # one circle: none keeps its own
+    other = dict(zip(order, [*order[1:], order[0]], strict=True))
+    return [replace(batches[other[number]], encoded=batch.encoded) for number, batch in enumerate(batches)]
+
+
+def train(
+    model: RegionMLLM, recipe: RegionRecipe, kept: KeptFeatures, samples: Sequence[RegionBatch], *, seed: int
+) -> dict[str, float]:
+    """Train the stage of a recipe in place, each sample once; returns what it cost."""
+    start = time.process_time(), time.monotonic()
+    stage = recipe.stages[0]
+    begin_stage(model, stage)
+    model.vision = kept
+    generator = torch.Generator().manual_seed(seed)
+    lengths = [len(batch.encoded[0].ids) for batch in samples]
+    order = group_by_length(lengths, stage.global_batch, generator)
+    optimizer = torch.optim.AdamW(parameter_groups(model, stage), betas=(0.9, 0.98))
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    learning = [weight for group in optimizer.param_groups for weight in group["params"]]
+    warmup = max(1, math.ceil(stage.warmup_ratio * len(order)))
+    average, last = WeightAverage(model, 0.98), 0.0
+    model.train()
+    for step, numbers in enumerate(order):
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * rise_and_fall(step, len(order), warmup=warmup)
+        loss = model(join([samples[number] for number in numbers]), logits="labels").loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        average.update(model, step + 1)
+        last = loss.item()
+    model.load_state_dict(average.weights)
+    return {
+        "steps": len(order),
+        "last_loss": round(last, 4),
+        "wall_seconds": round(time.monotonic() - start[1], 1),
+        "processor_seconds": round(time.process_time() - start[0], 1),
+    }
+
+
+def answers(
+    model: RegionMLLM, processor: RegionProcessor, kept: KeptFeatures, batches: Sequence[RegionBatch]
+) -> list[str]:
+    """Let a model answer questions, the likeliest words, in the order of the questions."""
+    before, model.vision = model.vision, kept
+    texts: list[str] = []
+    for first in range(0, len(batches), _AT_ONCE):
+        ids = generate(model, join(batches[first : first + _AT_ONCE]), max_new_tokens=_LONGEST_ANSWER)
+        texts += [processor.decode(answer) for answer in ids]
+    model.vision = before
+    return texts
