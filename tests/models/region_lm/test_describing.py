@@ -16,9 +16,11 @@ SIZE = (96, 120)
 
 @torch.no_grad()
 def make_loud(model) -> None:
-    """Let answers depend on the region, which random weights hardly look at."""
+    """Let answers depend on the region, which random weights hardly look at, and less on the image."""
     for parameter in model.regions.merge.parameters():
         parameter.mul_(300.0)
+    for parameter in model.projector.parameters():
+        parameter.mul_(0.2)
     for name, parameter in model.language.named_parameters():
         if "attn" in name and parameter.ndim > 1:
             parameter.mul_(20.0)
