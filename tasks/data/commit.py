@@ -14,11 +14,12 @@ import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import IntegrityError
+from tasks.errors import IntegrityError, UnavailableError
 
 MANIFEST = "manifest.json"
 _STAGING = ".tmp-"
@@ -99,6 +100,27 @@ def commit_directory(
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return verify_directory(target)
+
+
+@contextmanager
+def telling_of_disks(target: Path, *, resumes: bool = False) -> Iterator[None]:
+    """Say what to do where a disk is full, or a file is closed to this user.
+
+    Args:
+        target: What was to be written; named where the system names no file.
+        resumes: Whether the same command goes on where it stopped, or begins anew.
+
+    Raises:
+        UnavailableError: In place of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        again = "Free space or grant access; the same command goes on where it stopped."
+        anew = "Nothing was changed. Free space or grant access, then run the same command again."
+        raise UnavailableError(
+            f"{error.strerror or error}.", obj=str(error.filename or target), hint=again if resumes else anew
+        ) from error
 
 
 def commit_file(target: Path, content: bytes) -> None:

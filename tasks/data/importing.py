@@ -9,9 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tasks.data.commit import MANIFEST, Manifest, commit_directory, hash_file, read_manifest, verify_directory
+from tasks.data.commit import (
+    MANIFEST,
+    Manifest,
+    commit_directory,
+    hash_file,
+    read_manifest,
+    telling_of_disks,
+    verify_directory,
+)
 from tasks.data.strict_json import read_json
-from tasks.errors import DataError, IntegrityError, UnavailableError, UsageError
+from tasks.errors import DataError, IntegrityError, UsageError
 
 DATASET_SCHEMA = "groundwork.dataset/1"
 SPLITS = ("train", "val")
@@ -43,14 +51,8 @@ def import_coco(source: Path, target: Path, *, names: Mapping[str, str] | None =
         UnavailableError: If a file cannot be read or written, e.g. because the disk is full.
     """
     _check_places(source, target)
-    try:
+    with telling_of_disks(target):
         return _import(source, target, names or {split: split for split in SPLITS})
-    except OSError as error:
-        raise UnavailableError(
-            f"{error.strerror or error}.",
-            obj=str(error.filename or target),
-            hint="Nothing was changed. Free space or grant access, then run the same command again.",
-        ) from error
 
 
 def _import(source: Path, target: Path, names: Mapping[str, str]) -> Manifest:

@@ -13,11 +13,11 @@ from typing import Any
 
 from models.region_lm.processing import RegionProcessor
 from tasks.data.answer_directory import ANSWERS, ANSWERS_SCHEMA, SUMMARY
-from tasks.data.commit import Manifest, commit_directory, hash_file
+from tasks.data.commit import Manifest, commit_directory, hash_file, telling_of_disks
 from tasks.data.region_directory import read_region_directory
 from tasks.data.region_questions import RegionQuestion, questions_of
 from tasks.data.target_directory import check_target
-from tasks.errors import DataError, UnavailableError, UsageError
+from tasks.errors import DataError, UsageError
 from tasks.operations.answer_shards import AnswerJob, History, Shown
 from tasks.operations.region_model_files import check_region_model, read_region_processor
 from tasks.operations.shards import make_shards, missing_shards, part_file, read_parts, workshop
@@ -79,15 +79,8 @@ def answer_questions(wanted: Answering, *, say: Callable[[str], None] = lambda _
     check_target(wanted.out, schema=ANSWERS_SCHEMA)
     if not wanted.images.is_dir():
         raise UsageError("is not a directory.", obj=str(wanted.images), hint="Name the folder of the images.")
-    try:
-        with workshop(wanted.out) as parts:
-            return _answer(wanted, parts, say)
-    except OSError as error:
-        raise UnavailableError(
-            f"{error.strerror or error}.",
-            obj=str(error.filename or wanted.out),
-            hint="Free space or grant access; the same command goes on where it stopped.",
-        ) from error
+    with telling_of_disks(wanted.out, resumes=True), workshop(wanted.out) as parts:
+        return _answer(wanted, parts, say)
 
 
 def _answer(wanted: Answering, parts: Path, say: Callable[[str], None]) -> dict[str, Any]:

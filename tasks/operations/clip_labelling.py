@@ -24,12 +24,12 @@ from models.segmentation.mask_clip import embed_classes
 from models.segmentation.prompts import TEMPLATES
 from tasks.data.class_words import ClassWords, read_class_words
 from tasks.data.clip_weights import PATTERNS, inspect_clip, load_clip
-from tasks.data.commit import commit_directory, commit_file, hash_file
+from tasks.data.commit import commit_directory, commit_file, hash_file, telling_of_disks
 from tasks.data.images import SUFFIXES
 from tasks.data.label_directory import CLASSES, RECORDS
 from tasks.data.semantic_records import SemanticRecord, dump_semantic_records
 from tasks.data.target_directory import check_target
-from tasks.errors import DataError, UnavailableError, UsageError
+from tasks.errors import DataError, UsageError
 from tasks.operations.clip_shards import ClipJob, ClipParameters
 from tasks.operations.label_writing import check_images, label_name, write_json
 from tasks.operations.pseudo_labelling import copy_papers, describe_code
@@ -93,15 +93,8 @@ def label_images(wanted: ClipLabelling, *, say: Callable[[str], None] = lambda _
     _check_places(wanted)
     words = read_class_words(wanted.classes)
     weights = find_model_folder(wanted.weights, patterns=PATTERNS)
-    try:
-        with workshop(wanted.out) as parts:
-            return _label(wanted, words, weights, parts, say)
-    except OSError as error:
-        raise UnavailableError(
-            f"{error.strerror or error}.",
-            obj=str(error.filename or wanted.out),
-            hint="Free space or grant access; the same command goes on where it stopped.",
-        ) from error
+    with telling_of_disks(wanted.out, resumes=True), workshop(wanted.out) as parts:
+        return _label(wanted, words, weights, parts, say)
 
 
 def _label(

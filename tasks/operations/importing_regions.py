@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from tasks.data.commit import commit_directory, hash_file
+from tasks.data.commit import commit_directory, hash_file, telling_of_disks
 from tasks.data.region_directory import REGION_SAMPLES_SCHEMA, SAMPLES, SUMMARY, count_samples
 from tasks.data.region_facts import RegionFacts
 from tasks.data.region_records import RegionSample
@@ -24,7 +24,7 @@ from tasks.data.region_samples import (
     exists_samples,
 )
 from tasks.data.target_directory import check_target
-from tasks.errors import DataError, UnavailableError, UsageError
+from tasks.errors import DataError, UsageError
 from tasks.operations.region_sources import RegionSource, read_source
 
 Ask: TypeAlias = Literal["describe", "name", "exists", "choose"]
@@ -111,14 +111,8 @@ def import_regions(wanted: RegionImport, *, say: Callable[[str], None] = lambda 
         (staging / SAMPLES).write_bytes(dump_samples(samples))
         (staging / SUMMARY).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
-    try:
+    with telling_of_disks(wanted.out):
         manifest = commit_directory(wanted.out, write, schema=REGION_SAMPLES_SCHEMA, provenance=about)
-    except OSError as error:
-        raise UnavailableError(
-            f"{error.strerror or error}.",
-            obj=str(error.filename or wanted.out),
-            hint="Nothing was changed. Free space or grant access, then run the same command again.",
-        ) from error
     return document | {"manifest_sha256": manifest.sha256}
 
 

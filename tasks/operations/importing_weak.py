@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.data.commit import Manifest, commit_directory, hash_file
+from tasks.data.commit import Manifest, commit_directory, hash_file, telling_of_disks
 from tasks.data.images import read_rgb
 from tasks.data.label_maps import Labels, read_label_map
 from tasks.data.points import Click, draw_clicks, read_clicks
@@ -17,7 +17,7 @@ from tasks.data.scribbles import VOC_ALIASES, VOC_CLASSES, Outside, read_scribbl
 from tasks.data.semantic_png import read_names
 from tasks.data.semantic_records import SemanticClasses, read_classes
 from tasks.data.target_directory import check_target
-from tasks.errors import DataError, UnavailableError, UsageError
+from tasks.errors import DataError, UsageError
 from tasks.operations.label_writing import LabelWriter, check_images, write_json
 
 IMPORTED_SCHEMA = "groundwork.imported_labels/1"
@@ -100,16 +100,10 @@ def import_weak(wanted: WeakImport, *, say: Callable[[str], None] = lambda _: No
     check_images([wanted.image_name.replace("{}", name) for name in names], wanted.listing)
     source.check(names)
     importer = _Importer(wanted, source, names, say)
-    try:
+    with telling_of_disks(wanted.out):
         manifest = commit_directory(
             wanted.out, importer.write, schema=IMPORTED_SCHEMA, provenance=importer.about
         )
-    except OSError as error:
-        raise UnavailableError(
-            f"{error.strerror or error}.",
-            obj=str(error.filename or wanted.out),
-            hint="Nothing was changed. Free space or grant access, then run the same command again.",
-        ) from error
     return importer.document | {"manifest_sha256": manifest.sha256}
 
 

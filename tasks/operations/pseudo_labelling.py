@@ -18,10 +18,10 @@ from models.segmentation.box_carving import REASONS
 from models.segmentation.box_propagation import PropagationConfig
 from tasks.data.box_table import BoxTable, index_boxes
 from tasks.data.checkpoints import SEGMENTER_SCHEMA
-from tasks.data.commit import commit_directory, read_manifest, verify_directory
+from tasks.data.commit import commit_directory, read_manifest, telling_of_disks, verify_directory
 from tasks.data.importing import annotation_file
 from tasks.data.pseudo_document import write_document
-from tasks.errors import IntegrityError, UnavailableError, UsageError
+from tasks.errors import IntegrityError, UsageError
 from tasks.operations.pseudo_shards import CROWD, LabelJob
 from tasks.operations.shards import make_shards, missing_shards, part_file, read_parts, workshop
 from tasks.report.pseudo_labels import PseudoLabelTally, render_pseudo_labels
@@ -109,15 +109,8 @@ def label_boxes(wanted: PseudoLabelling, *, say: Callable[[str], None] = lambda 
     """
     images = wanted.image_folder()
     _check_places(wanted, images)
-    try:
-        with workshop(wanted.out) as parts:
-            return _label(wanted, images, parts, say)
-    except OSError as error:
-        raise UnavailableError(
-            f"{error.strerror or error}.",
-            obj=str(error.filename or wanted.out),
-            hint="Free space or grant access; the same command goes on where it stopped.",
-        ) from error
+    with telling_of_disks(wanted.out, resumes=True), workshop(wanted.out) as parts:
+        return _label(wanted, images, parts, say)
 
 
 def _label(wanted: PseudoLabelling, images: Path, parts: Path, say: Callable[[str], None]) -> dict[str, Any]:

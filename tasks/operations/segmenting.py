@@ -14,12 +14,12 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from models.segmentation.semantic_hub import SemanticSegmenter
-from tasks.data.commit import Manifest, commit_directory, hash_file, verify_directory
+from tasks.data.commit import Manifest, commit_directory, hash_file, telling_of_disks, verify_directory
 from tasks.data.images import SUFFIXES, Rgb, read_rgb
 from tasks.data.label_maps import Labels
 from tasks.data.semantic_records import SemanticClasses
 from tasks.data.target_directory import check_target
-from tasks.errors import DataError, IntegrityError, UnavailableError, UsageError
+from tasks.errors import DataError, IntegrityError, UsageError
 from tasks.operations.fit_request import SEMANTIC_SCHEMA
 from tasks.operations.label_writing import LabelWriter, check_images, write_json
 
@@ -81,14 +81,8 @@ def segment_folder(wanted: Segmenting, *, say: Callable[[str], None] = lambda _:
         found.update({"schema": SEGMENTED_SCHEMA, **about, **writer.finish()})
         write_json(staging / SUMMARY, found)
 
-    try:
+    with telling_of_disks(wanted.out):
         committed = commit_directory(wanted.out, write, schema=SEGMENTED_SCHEMA, provenance=about)
-    except OSError as error:
-        raise UnavailableError(
-            f"{error.strerror or error}.",
-            obj=str(error.filename or wanted.out),
-            hint="Nothing was changed. Free space or grant access, then run the same command again.",
-        ) from error
     return found | {"manifest_sha256": committed.sha256}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.data.commit import Manifest, commit_directory, hash_file, read_manifest
+from tasks.data.commit import Manifest, commit_directory, hash_file, read_manifest, telling_of_disks
 from tasks.data.full_labels import FullImage, FullLabels, RegionKind
 from tasks.data.images import read_rgb
 from tasks.data.importing import annotation_file
@@ -34,7 +34,7 @@ from tasks.data.weak_labels import (
 )
 from tasks.data.weak_points import PointPolicy
 from tasks.data.weak_scribbles import ScribblePolicy
-from tasks.errors import DataError, IntegrityError, UnavailableError, UsageError
+from tasks.errors import DataError, IntegrityError, UsageError
 from tasks.report.weak_sheet import Tile, contact_sheet
 
 WEAK_SCHEMA = "groundwork.weak_labels/1"
@@ -104,17 +104,11 @@ def weaken_folder(wanted: Weakening, *, say: Callable[[str], None] = lambda _: N
     _check_places(wanted)
     split = open_source(wanted.source, wanted.split, wanted.regions)
     drawer = _Drawer(wanted, split, say)
-    try:
+    with telling_of_disks(wanted.out):
         drawer.hash_source()
         manifest = commit_directory(
             wanted.out, drawer.write, schema=WEAK_SCHEMA, provenance=drawer.provenance()
         )
-    except OSError as error:
-        raise UnavailableError(
-            f"{error.strerror or error}.",
-            obj=str(error.filename or wanted.out),
-            hint="Nothing was changed. Free space or grant access, then run the same command again.",
-        ) from error
     return drawer.document() | {"manifest_sha256": manifest.sha256}
 
 

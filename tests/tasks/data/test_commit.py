@@ -19,9 +19,10 @@ from tasks.data.commit import (
     hash_file,
     newest_valid,
     read_manifest,
+    telling_of_disks,
     verify_directory,
 )
-from tasks.errors import IntegrityError
+from tasks.errors import IntegrityError, UnavailableError
 
 SCHEMA = "groundwork.test/1"
 
@@ -277,3 +278,17 @@ def test_faults_at_every_system_call(tmp_path, call, fault):
         if status == 0:
             return
     pytest.fail("the commit never got through")
+
+
+@pytest.mark.parametrize(
+    ("resumes", "hint"), [(False, "Nothing was changed"), (True, "goes on where it stopped")]
+)
+def test_a_disk_that_fails_is_told_with_what_to_do(tmp_path, resumes, hint):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        pytest.raises(UnavailableError, match="No space left on device") as caught,
+        telling_of_disks(tmp_path / "out", resumes=resumes),
+    ):
+        raise full
+    assert hint in caught.value.hint
+    assert caught.value.obj == str(tmp_path / "out")
