@@ -75,7 +75,7 @@ TUNING: dict[str, Any] = {
         "TokenPacker, the same, 300 steps, after its first reported runs were seen to fail: projector 0.01 "
         "with first weights of 1 / sqrt(width) 0.53; projector 0.002 0.52, with such weights 0.66; average "
         "pool 0.74",
-        "the first reported runs of TokenPacker, published first weights, projector 0.01: right in 0.56, 0.48 "
+        "first reported runs of TokenPacker, published first weights, projector 0.01: right in 0.56, 0.48 "
         "and 0.48 of all questions (three seeds), with shuffled images in 0.475",
         "TokenPacker's first weights were then scaled to its width in the library; with 1 / sqrt(width) and "
         "projector 0.005, 2400 images, 750 steps: yes and no 0.74, about a part 0.86, counts 0.79",
