@@ -105,14 +105,8 @@ def document_of(results: Mapping[str, Sequence[dict[str, Any]]], size: Size) -> 
         "world_seeds": list(size.seeds),
         "seeds": [result["seed"] for result in first],
         "taught_before": {
-            "encoder": {"steps": size.teaching.steps, "cost": first[0]["encoder"]},
-            "language": {
-                "steps": size.reading.steps,
-                "cost": next(
-                    (part["language"] for parts in results.values() for part in parts if part["language"]),
-                    None,
-                ),
-            },
+            "encoder": {"steps": size.teaching.steps, "cost": [part["encoder"] for part in first]},
+            "language": {"steps": size.reading.steps, "cost": [part["language"] for part in first]},
         },
         "systems": {
             name: {
@@ -120,7 +114,6 @@ def document_of(results: Mapping[str, Sequence[dict[str, Any]]], size: Size) -> 
                 "regions_shown_as": SYSTEMS[name].shown if SYSTEMS[name].topic == "regions" else None,
                 "world": SYSTEMS[name].crowding,
                 "settings": list(SYSTEMS[name].changes),
-                "language_model_has_read": SYSTEMS[name].has_read,
                 "says_what_it_is_before_yes_or_no": SYSTEMS[name].reasoned,
                 "weights": parts[0]["weights"],
                 "tokens_of_an_image": parts[0]["tokens_of_an_image"],
@@ -169,7 +162,12 @@ def run_all(
         ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool,
     ):
         place = Place(cache=cache, images=Path(folder))
-        for part in [pool.submit(teach_part, name, size, place) for name in ("encoder", "language")]:
+        parts = [
+            pool.submit(teach_part, name, size, place, seed=seed)
+            for name in ("language", "encoder")
+            for seed in seeds
+        ]
+        for part in parts:
             part.result()
         waiting = {
             (name, seed): pool.submit(finished, name, seed, size, place) for name in names for seed in seeds

@@ -1,8 +1,9 @@
 """Before the first stage: a language model that has read, as published systems start from one that has.
 
-It reads descriptions of scenes in words and the questions that are asked about images, and sees nothing. What
-it learns is to find a word again and to compare; a model of this size that starts from random numbers does
-not learn that from images in the time of this benchmark.
+It reads descriptions of scenes in words and the questions that are asked about images, and captions behind
+which stands whether they are what was asked for; it sees nothing. What it learns is to find a word again and
+to compare; a model of this size that starts from random numbers does not learn that from images in the time
+of this benchmark.
 
 Shape suffixes:
     B = conversations   L = positions
@@ -21,14 +22,17 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from benchmarks.region_mllm_encoder import rise_and_fall
-from benchmarks.region_mllm_world import CATEGORIES, conversation
+from benchmarks.region_mllm_world import ALIKE, CATEGORIES, conversation
 from models.blocks.loop import WeightAverage, train_steps
 from models.region_lm.config import LanguageSettings
 from models.region_lm.conversation import IGNORED, VICUNA, Encoded, Turn, encode
 from models.region_lm.language_model import build_language_model, language_config
+from tasks.data.region_samples import ASK_EXISTS
 from tasks.data.shapes_world import COLOURS, RADII, SHAPES, Scene, Shape
 
 _MOST = 4
+_COMPARED = 6
+"""Captions of a conversation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,7 @@ class ReadingSettings:
 
     steps: int
     conversations_per_step: int = 32
+    """A quarter of them compares captions, the others are about scenes."""
     learning_rate: float = 4e-3
     """Peak; it rises for 50 steps and falls as a cosine."""
     weight_decay: float = 0.01
@@ -97,10 +102,45 @@ def read_conversation(scene: Scene, tokenizer: PreTrainedTokenizerBase, seed: in
     return encode(turns, VICUNA, tokenizer)
 
 
+def compare_conversation(scene: Scene, tokenizer: PreTrainedTokenizerBase, seed: int) -> Encoded:
+    """Encode captions of things that are asked about, each with the yes or no that follows from it.
+
+    Nothing says what the thing is before its caption does, so only what stands behind captions is learned.
+    """
+    generator = np.random.default_rng([seed, scene.number])
+    turns = []
+    for _ in range(_COMPARED):
+        shape = scene.objects[int(generator.integers(len(scene.objects)))]
+        way = int(generator.integers(4))
+        names = [
+            [f"{colour} object" for colour in COLOURS],
+            list(SHAPES),
+            [shape.category, *ALIKE[shape.category]],
+            list(CATEGORIES),
+        ][way]
+        own = [f"{shape.colour} object", shape.shape, shape.category, shape.category][way]
+        other = [name for name in names if name != own]
+        is_yes = bool(generator.integers(2))
+        name = own if is_yes else other[int(generator.integers(len(other)))]
+        asked = ASK_EXISTS[int(generator.integers(len(ASK_EXISTS)))].replace("<region>", "it").format(name)
+        turns.append(Turn(role="user", parts=(asked,)))
+        turns.append(Turn(role="assistant", parts=(f"{shape.caption}. {'Yes.' if is_yes else 'No.'}",)))
+    encoded = encode(turns, VICUNA, tokenizer)
+    return encoded._replace(labels=_behind_captions(encoded, tokenizer))
+
+
+def _behind_captions(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return the labels of each answer behind its first full stop."""
+    labels, told = [], False
+    for token, label in zip(encoded.ids, encoded.labels, strict=True):
+        labels.append(label if told else IGNORED)
+        told = label != IGNORED and (told or "." in tokenizer.decode([token]))
+    return tuple(labels)
+
+
 def new_language(settings: LanguageSettings, vocabulary: int, *, seed: int) -> PreTrainedModel:
-    """Build a language model of one scale: the usual 0.02 is far too small for a width of tens."""
+    """Build a language model whose vocabulary is that of the benchmark."""
     config = language_config(replace(settings, vocabulary=vocabulary))
-    config.initializer_range = settings.width**-0.5
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_language_model(config)
@@ -115,13 +155,12 @@ def read(
 ) -> dict[str, float]:
     """Train a language model on text, in place; returns what it cost."""
     start = time.process_time(), time.monotonic()
+    numbers = range(settings.conversations_per_step)
     scenes = told_scenes(seed, rising=settings.steps * settings.conversations_per_step // 2)
 
     def losses_of(_: int) -> dict[str, Tensor]:
-        encoded = [
-            read_conversation(next(scenes), tokenizer, seed) for _ in range(settings.conversations_per_step)
-        ]
-        return {"answers": _loss(language, encoded)}
+        ways = [compare_conversation if number % 4 == 3 else read_conversation for number in numbers]
+        return {"answers": _loss(language, [way(next(scenes), tokenizer, seed) for way in ways])}
 
     average = WeightAverage(language, 0.98)
     optimizer = torch.optim.AdamW(

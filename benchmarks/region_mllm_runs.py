@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -67,8 +67,6 @@ class Size:
     """Scenes of each world to be asked about."""
     seeds: tuple[int, int] = (0, 1)
     """Of the two worlds."""
-    parts_seed: int = 0
-    """Of the encoder and the language model that all systems start from."""
     teaching: TeachingSettings = field(default_factory=lambda: TeachingSettings(steps=1000))
     reading: ReadingSettings = field(default_factory=lambda: ReadingSettings(steps=1600))
 
@@ -116,11 +114,11 @@ def vocabulary(folder: Path, size: Size) -> PreTrainedTokenizerFast:
     return new_tokenizer(said)
 
 
-def taught_encoder(size: Size, place: Place) -> tuple[Vision, dict[str, float]]:
-    """Return the encoder of all systems: from the cache, or taught and put there."""
+def taught_encoder(size: Size, place: Place, *, seed: int) -> tuple[Vision, dict[str, float]]:
+    """Return the encoder of all systems of a seed: from the cache, or taught and put there."""
     settings = recipe_of(SYSTEMS["osprey"]).model.vision
     encoder = build_vision(settings)
-    key = [size.parts_seed, size.train, size.seeds, asdict(size.teaching), asdict(settings)]
+    key = [seed, size.train, size.seeds, asdict(size.teaching), asdict(settings)]
 
     def make() -> tuple[nn.Module, dict[str, float]]:
         splits = [world(place.images, size, crowding)[0] for crowding in _CROWDINGS]
@@ -128,22 +126,22 @@ def taught_encoder(size: Size, place: Place) -> tuple[Vision, dict[str, float]]:
             settings,
             size.teaching,
             [scene for split in splits for scene in split.scenes],
-            seed=size.parts_seed,
+            seed=seed,
         )
 
     path = place.cache / f"encoder-{_hash(key)}.safetensors"
     return _kept_weights(path, encoder.eval().requires_grad_(False), make)
 
 
-def taught_language(size: Size, place: Place) -> tuple[PreTrainedModel, dict[str, float]]:
-    """Return the language model of all systems: from the cache, or taught and put there."""
+def taught_language(size: Size, place: Place, *, seed: int) -> tuple[PreTrainedModel, dict[str, float]]:
+    """Return the language model of all systems of a seed: from the cache, or taught and put there."""
     tokenizer = vocabulary(place.images, size)
     settings = recipe_of(SYSTEMS["osprey"]).language
-    language = new_language(settings, len(tokenizer), seed=size.parts_seed)
-    key = [size.parts_seed, asdict(size.reading), asdict(settings), sorted(tokenizer.get_vocab().items())]
+    language = new_language(settings, len(tokenizer), seed=seed)
+    key = [seed, asdict(size.reading), asdict(settings), sorted(tokenizer.get_vocab().items())]
 
     def make() -> tuple[nn.Module, dict[str, float]]:
-        return language, read(language, tokenizer, size.reading, seed=size.parts_seed)
+        return language, read(language, tokenizer, size.reading, seed=seed)
 
     path = place.cache / f"language-{_hash(key)}.safetensors"
     return _kept_weights(path, language, make)
@@ -179,12 +177,8 @@ def finished(name: str, seed: int, size: Size, place: Place) -> dict[str, Any]:
     if path.exists():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
-    encoder, teaching = taught_encoder(size, place)
-    if system.has_read:
-        language, reading = taught_language(size, place)
-    else:
-        tokens = len(vocabulary(place.images, size))
-        language, reading = new_language(recipe_of(system).language, tokens, seed=seed), None
+    encoder, teaching = taught_encoder(size, place, seed=seed)
+    language, reading = taught_language(size, place, seed=seed)
     document = {
         "system": name,
         "seed": seed,
@@ -251,11 +245,11 @@ def _without_projector(system: System) -> tuple[str, ...]:
     return tuple(change for change in system.changes if not change.startswith("model.projector"))
 
 
-def teach_part(name: str, size: Size, place: Place) -> None:
-    """Put one of the parts that systems start from into the cache."""
+def teach_part(name: Literal["encoder", "language"], size: Size, place: Place, *, seed: int) -> None:
+    """Put one of the parts that the systems of a seed start from into the cache."""
     torch.set_num_threads(1)
     own = _own(place)
-    _ = taught_encoder(size, own) if name == "encoder" else taught_language(size, own)
+    _ = (taught_encoder if name == "encoder" else taught_language)(size, own, seed=seed)
 
 
 def _own(place: Place) -> Place:

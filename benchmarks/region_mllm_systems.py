@@ -49,7 +49,8 @@ _PARTS = (
     "model.vision={convnext: {image: 128, dims: [16, 32, 48, 64], depths: [1, 1, 2, 1], token_level: 2, "
     "layer_scale: 1.0}}",
     "language={family: qwen3, vocabulary: 512, width: 64, ffn: 128, layers: 3, heads: 4, kv_heads: 4, "
-    "max_positions: 1024, rope_theta: 1000000.0, tie_embeddings: true}",
+    "max_positions: 1024, rope_theta: 1000000.0, tie_embeddings: true, "
+    "initializer_range: 0.125}",
 )
 _PROJECTORS = {
     "mlp": "{kind: mlp}",
@@ -65,8 +66,6 @@ class System:
     topic: Topic
     shown: Shown
     crowding: Crowding
-    has_read: bool
-    """Whether its language model was taught to read before, or has random weights."""
     reasoned: bool
     """Whether it says what a region is before it says yes or no; the last sentence is then its answer."""
     epochs: int
@@ -85,7 +84,6 @@ def _system(
     projector: str,
     *,
     epochs: int,
-    has_read: bool,
     reasoned: bool = False,
     shown: Shown = "mask",
     crowding: Crowding = "apart",
@@ -98,7 +96,6 @@ def _system(
         topic=topic,
         shown=shown,
         crowding=crowding,
-        has_read=has_read,
         reasoned=reasoned,
         epochs=epochs,
         changes=(
@@ -112,12 +109,12 @@ def _system(
 
 
 SYSTEMS = {
-    "osprey": _system("regions", "mlp", epochs=4, has_read=True, reasoned=True),
-    "mlp": _system("images", "mlp", epochs=5, has_read=True),
-    "token_packer": _system("images", "token_packer", epochs=5, has_read=True),
-    "average_pool": _system("images", "average_pool", epochs=5, has_read=True),
-    "mask": _system("regions", "mlp", epochs=2, has_read=False, crowding="overlapping"),
-    "box": _system("regions", "mlp", epochs=2, has_read=False, crowding="overlapping", shown="box"),
+    "osprey": _system("regions", "mlp", epochs=4, reasoned=True),
+    "mlp": _system("images", "mlp", epochs=5),
+    "token_packer": _system("images", "token_packer", epochs=5),
+    "average_pool": _system("images", "average_pool", epochs=5),
+    "mask": _system("regions", "mlp", epochs=2, crowding="overlapping"),
+    "box": _system("regions", "mlp", epochs=2, crowding="overlapping", shown="box"),
 }
 
 

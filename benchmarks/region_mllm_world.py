@@ -15,7 +15,7 @@ from PIL import Image
 
 from tasks.data.region_facts import RegionFacts
 from tasks.data.region_records import RegionSample, RegionTurn
-from tasks.data.region_samples import describe_samples, exists_samples
+from tasks.data.region_samples import Negative, describe_samples, exists_samples
 from tasks.data.shapes_facts import DATASET, scene_facts, scene_file
 from tasks.data.shapes_world import (
     COLOURS,
@@ -33,6 +33,10 @@ TOPICS: tuple[Topic, ...] = ("regions", "images")
 Shown = Literal["mask", "box"]
 CATEGORIES = tuple(f"{colour} {shape}" for colour, shape in product(COLOURS, SHAPES))
 """All that a shape can be called, without its size."""
+ALIKE = {
+    name: [other for other in CATEGORIES if len({*name.split(), *other.split()}) == 3] for name in CATEGORIES
+}
+"""Category -> the eight that share its colour or its shape."""
 CAPTION, REGION_NEAREST, REGION_RANDOM = "caption", "region_exists_nearest", "region_exists_random"
 IMAGE_MIXED, IMAGE_RANDOM, IMAGE_PART = "exists_mixed", "exists_random", "exists_part"
 COUNT, ATTRIBUTE = "count", "attribute"
@@ -98,19 +102,31 @@ def conversations(
 
 
 def _existence(facts: Sequence[RegionFacts], *, seed: int, epoch: int) -> list[RegionSample]:
-    """Ask of the regions of an image whether they are of a category, of a colour, or of a shape."""
-    parts = {
-        CATEGORIES: facts,
-        tuple(f"{colour} object" for colour in COLOURS): _relabelled(
-            facts, lambda label: f"{label.split()[0]} object"
-        ),
-        SHAPES: _relabelled(facts, lambda label: label.split()[1]),
-    }
-    ways = [
-        exists_samples(known, seed=seed, epoch=epoch, negative=negative, categories=names)
-        for names, known in parts.items()
-        for negative in ("nearest", "random")
-    ]
+    """Ask of the regions of an image whether they are of a category, of a colour, or of a shape.
+
+    What a region is not is the category of its neighbour, one alike, or any; one that is right but for its
+    colour, or but for its shape, is the hardest and a third of all questions.
+    """
+    colours = _relabelled(facts, lambda label: f"{label.split()[0]} object")
+    shapes = _relabelled(facts, lambda label: label.split()[1])
+
+    def asked(
+        known: Sequence[RegionFacts], names: Sequence[str], negative: Negative = "nearest"
+    ) -> list[RegionSample]:
+        alike = ALIKE if negative == "similar" else None
+        return exists_samples(
+            known, seed=seed, epoch=epoch, negative=negative, categories=names, similar=alike
+        )
+
+    alike = asked(facts, CATEGORIES, "similar")
+    ways = (
+        alike,
+        asked(colours, [f"{colour} object" for colour in COLOURS]),
+        alike,
+        asked(shapes, SHAPES),
+        asked(facts, CATEGORIES),
+        asked(facts, CATEGORIES, "random"),
+    )
     return [ways[(number + epoch) % len(ways)][number] for number in range(len(facts))]
 
 

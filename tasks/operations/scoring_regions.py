@@ -1,6 +1,8 @@
 """``groundwork score regions``: answers about regions against the samples that were asked about."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +17,11 @@ from tasks.data.region_directory import read_region_directory
 from tasks.data.region_questions import RegionQuestion, questions_of
 from tasks.errors import DataError
 from tasks.operations.score_records import ALPHA, RESAMPLES, SEED, Part, Scored, ScoreRequest
-from tasks.operations.sentence_encoding import load_sentence_encoder
 from tasks.report.region_answers import AnswersPage, render_region_answers
 from tasks.services.meteor import align_captions
+
+if TYPE_CHECKING:
+    from tasks.operations.sentence_encoding import SentenceEncoder
 
 
 def score_regions(request: ScoreRequest) -> Scored:
@@ -40,7 +44,7 @@ def score_regions(request: ScoreRequest) -> Scored:
             obj=str(request.predictions),
             hint="Name the samples that were asked about.",
         )
-    encoder = None if request.embedder is None else load_sentence_encoder(request.embedder)
+    encoder = None if request.embedder is None else _load_encoder(request.embedder)
     embed = None if encoder is None else _remembered(encoder.embed)
     aligner = _remembered_alignment(align_captions) if request.meteor else None
     whole = evaluate_region_answers(items, given.answers, embed=embed, aligner=aligner)
@@ -122,6 +126,13 @@ def _kinds(
 
 def _part(name: str, values: Values) -> Part:
     return Part(name=name, metrics=values.metrics, undefined=values.undefined)
+
+
+def _load_encoder(folder: Path) -> "SentenceEncoder":
+    """Load an encoder with torch, which takes seconds to import and which no other score needs."""
+    from tasks.operations.sentence_encoding import load_sentence_encoder
+
+    return load_sentence_encoder(folder)
 
 
 def _remembered(embed: Embed) -> Embed:

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from models.segmentation.config import PredictionConfig
-from tasks.data.checkpoints import SEGMENTER_SCHEMA
 from tasks.data.commit import MANIFEST, commit_directory, verify_directory
+from tasks.data.segmenter_directory import SEGMENTER_SCHEMA
 from tasks.data.strict_json import read_json
 from tasks.stages._command import run_stage
 

@@ -7,13 +7,13 @@ from transformers.utils.logging import disable_progress_bar
 
 from models.segmentation.decode import Detections
 from models.segmentation.hub import BoxSegmenter
-from tasks.data.checkpoints import SEGMENTER_SCHEMA
 from tasks.data.commit import verify_directory
 from tasks.data.images import read_rgb
 from tasks.data.predictions import PredictionsHeader, write_predictions
 from tasks.data.prepared import read_about, read_records
 from tasks.data.records import DetectionRecord, ImagePrediction, ImageRecord
 from tasks.data.rle import encode_mask
+from tasks.data.segmenter_directory import SEGMENTER_SCHEMA
 from tasks.errors import IntegrityError
 from tasks.stages._command import run_stage
 from tasks.stages._progress import StageProgress

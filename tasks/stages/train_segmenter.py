@@ -22,7 +22,6 @@ from models.segmentation.objective import TrainingBatch, segmenter_losses
 from tasks.data import datasets
 from tasks.data.checkpoints import (
     HISTORY,
-    SEGMENTER_SCHEMA,
     TrainingState,
     append_history,
     clear_checkpoints,
@@ -33,6 +32,7 @@ from tasks.data.checkpoints import (
 from tasks.data.commit import commit_directory, hash_file
 from tasks.data.datasets import CropPolicy, TrainingImage, draw_batch, generator_of, load_training_images
 from tasks.data.prepared import read_about, read_records
+from tasks.data.segmenter_directory import SEGMENTER_SCHEMA
 from tasks.errors import GroundworkError, InterruptedRun
 from tasks.lifetime import stop_signals
 from tasks.stages._command import run_stage

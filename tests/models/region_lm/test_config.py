@@ -77,6 +77,13 @@ def test_placeholders_follow_from_the_regions():
         (lambda: RegionSettings(hidden=8, position_side=0), "position_side must be at least 1, got 0"),
         (lambda: replace(LANGUAGE, layers=0), "layers must be at least 1, got 0"),
         (lambda: replace(LANGUAGE, kv_heads=3), "heads must divide width and be a multiple of kv_heads"),
+        *(
+            (
+                lambda scale=scale: replace(LANGUAGE, initializer_range=scale),
+                f"initializer_range must be positive and finite, got {scale}",
+            )
+            for scale in (0.0, -0.02, float("inf"), float("nan"))
+        ),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(make, message):

@@ -44,6 +44,16 @@ def test_each_family_is_that_of_transformers(family, cls, count):
     assert config.rope_parameters["rope_theta"] == 5e5
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
+def test_fresh_weights_have_the_scale_that_was_asked_for(family):
+    torch.manual_seed(0)
+    usual = replace(TINY, family=family)
+    for settings, scale in ((usual, 0.02), (replace(usual, initializer_range=0.125), 0.125)):
+        for name, value in build_language_model(language_config(settings)).named_parameters():
+            if value.ndim == 2:
+                assert value.std().item() == pytest.approx(scale, rel=0.1), name
+
+
 def test_added_tokens_are_rows():
     assert language_config(TINY, added=3).vocab_size == 515
 

@@ -53,6 +53,12 @@ def test_a_tiny_twin_has_the_same_parts(name):
     ]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_fresh_weights_are_of_the_scale_that_the_width_needs(name):
+    language = recipe(name).language
+    assert language.initializer_range == (language.width**-0.5 if name.endswith("_tiny") else 0.02)
+
+
 def test_a_stage_goes_by_its_name():
     assert recipe("osprey_tiny").stage("regions").name == "regions"
     with pytest.raises(

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from models.segmentation.hub import new_segmenter
-from tasks.data.checkpoints import SEGMENTER_SCHEMA
 from tasks.data.commit import commit_directory
+from tasks.data.segmenter_directory import SEGMENTER_SCHEMA
 from tests.models.segmentation.tiny import THRESHOLDS, TRAINING
 from tests.tiny.shapes import write_shapes_world
 

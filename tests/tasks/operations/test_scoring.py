@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,11 @@ def reasonseg(folder):
     found[:4, :2] = 1
     Image.fromarray(found).save(folder / "found" / "a.png")
     return ScoreRequest(kind="reasonseg", truth=truth, predictions=folder / "found")
+
+
+def test_scores_start_without_torch():
+    code = "import sys, tasks.operations.scoring; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_panoptic():

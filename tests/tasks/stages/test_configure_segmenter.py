@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from models.segmentation.config import PredictionConfig
@@ -28,3 +31,9 @@ def test_a_damaged_model_is_refused(tmp_path):
     with pytest.raises(IntegrityError):
         run(CHOSEN, model=tmp_path / "trained", out=tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_it_starts_without_torch():
+    """Every command that brings the model up to date starts it."""
+    code = "import sys, tasks.stages.configure_segmenter; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
