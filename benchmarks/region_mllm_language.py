@@ -1,17 +1,15 @@
 """Before the first stage: a language model that has read, as published systems start from one that has.
 
-It reads descriptions of scenes in words and the questions that are asked about images, and captions behind
-which stands whether they are what was asked for; it sees nothing. What it learns is to find a word again and
-to compare; a model of this size that starts from random numbers does not learn that from images in the time
-of this benchmark.
+It reads captions behind which stands whether they are what was asked for, and sees nothing. What it learns is
+to find words again and to compare them; a model of this size that starts from random numbers does not learn
+that from images in the time of this benchmark.
 
 Shape suffixes:
     B = conversations   L = positions
 """
 
-import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,15 +20,14 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from benchmarks.region_mllm_encoder import rise_and_fall
-from benchmarks.region_mllm_world import ALIKE, CATEGORIES, conversation
+from benchmarks.region_mllm_world import ALIKE, CATEGORIES
 from models.blocks.loop import WeightAverage, train_steps
 from models.region_lm.config import LanguageSettings
 from models.region_lm.conversation import IGNORED, VICUNA, Encoded, Turn, encode
 from models.region_lm.language_model import build_language_model, language_config
 from tasks.data.region_samples import ASK_EXISTS
-from tasks.data.shapes_world import COLOURS, RADII, SHAPES, Scene, Shape
+from tasks.data.shapes_world import COLOURS, RADII, SHAPES
 
-_MOST = 4
 _COMPARED = 6
 """Captions of a conversation."""
 
@@ -41,7 +38,6 @@ class ReadingSettings:
 
     steps: int
     conversations_per_step: int = 32
-    """A quarter of them compares captions, the others are about scenes."""
     learning_rate: float = 4e-3
     """Peak; it rises for 50 steps and falls as a cosine."""
     weight_decay: float = 0.01
@@ -66,65 +62,29 @@ def new_tokenizer(said: Iterable[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def told_scenes(seed: int, *, rising: int = 1) -> Iterator[Scene]:
-    """Imagine scenes without end: what is in them, not where.
-
-    Args:
-        seed: Decides them.
-        rising: So many scenes have one object at first, then up to two, and so on.
-    """
-    generator = np.random.default_rng(seed)
-    for number in itertools.count(1):
-        most = min(_MOST, 1 + _MOST * number // rising)
-        objects = tuple(
-            Shape(
-                shape=SHAPES[int(generator.integers(len(SHAPES)))],
-                colour=list(COLOURS)[int(generator.integers(len(COLOURS)))],
-                size=list(RADII)[int(generator.integers(len(RADII)))],
-                stripe=None,
-                mask=np.zeros((1, 1), dtype=np.bool_),
-                stripe_mask=np.zeros((1, 1), dtype=np.bool_),
-            )
-            for _ in range(int(generator.integers(1, most + 1)))
-        )
-        yield Scene(number=number, image=np.zeros((1, 1, 3), dtype=np.uint8), objects=objects)
-
-
-def read_conversation(scene: Scene, tokenizer: PreTrainedTokenizerBase, seed: int) -> Encoded:
-    """Encode a description in words and questions about it."""
-    rounds = conversation(scene, [seed], most=4)
-    told = ", ".join(shape.caption for shape in scene.objects)
-    turns = []
-    for number, (question, answer) in enumerate(rounds):
-        before = f"{told}.\n" if number == 0 else ""
-        turns.append(Turn(role="user", parts=(f"{before}{question}",)))
-        turns.append(Turn(role="assistant", parts=(answer,)))
-    return encode(turns, VICUNA, tokenizer)
-
-
-def compare_conversation(scene: Scene, tokenizer: PreTrainedTokenizerBase, seed: int) -> Encoded:
+def compare_conversation(generator: np.random.Generator, tokenizer: PreTrainedTokenizerBase) -> Encoded:
     """Encode captions of things that are asked about, each with the yes or no that follows from it.
 
     Nothing says what the thing is before its caption does, so only what stands behind captions is learned.
     """
-    generator = np.random.default_rng([seed, scene.number])
     turns = []
     for _ in range(_COMPARED):
-        shape = scene.objects[int(generator.integers(len(scene.objects)))]
-        way = int(generator.integers(4))
-        names = [
-            [f"{colour} object" for colour in COLOURS],
-            list(SHAPES),
-            [shape.category, *ALIKE[shape.category]],
-            list(CATEGORIES),
-        ][way]
-        own = [f"{shape.colour} object", shape.shape, shape.category, shape.category][way]
-        other = [name for name in names if name != own]
+        size, colour, shape = (
+            names[int(generator.integers(len(names)))] for names in (list(RADII), list(COLOURS), SHAPES)
+        )
+        category = f"{colour} {shape}"
+        own, known = [
+            (f"{colour} object", [f"{name} object" for name in COLOURS]),
+            (shape, SHAPES),
+            (category, CATEGORIES),
+            *[(category, ALIKE[category])] * 3,
+        ][int(generator.integers(6))]
+        others = [name for name in known if name != own]
         is_yes = bool(generator.integers(2))
-        name = own if is_yes else other[int(generator.integers(len(other)))]
-        asked = ASK_EXISTS[int(generator.integers(len(ASK_EXISTS)))].replace("<region>", "it").format(name)
-        turns.append(Turn(role="user", parts=(asked,)))
-        turns.append(Turn(role="assistant", parts=(f"{shape.caption}. {'Yes.' if is_yes else 'No.'}",)))
+        asked_for = own if is_yes else others[int(generator.integers(len(others)))]
+        question = ASK_EXISTS[int(generator.integers(len(ASK_EXISTS)))].replace("<region>", "it")
+        turns.append(Turn(role="user", parts=(question.format(asked_for),)))
+        turns.append(Turn(role="assistant", parts=(f"{size} {category}. {'Yes.' if is_yes else 'No.'}",)))
     encoded = encode(turns, VICUNA, tokenizer)
     return encoded._replace(labels=_behind_captions(encoded, tokenizer))
 
@@ -155,12 +115,11 @@ def read(
 ) -> dict[str, float]:
     """Train a language model on text, in place; returns what it cost."""
     start = time.process_time(), time.monotonic()
-    numbers = range(settings.conversations_per_step)
-    scenes = told_scenes(seed, rising=settings.steps * settings.conversations_per_step // 2)
+    generator = np.random.default_rng(seed)
 
     def losses_of(_: int) -> dict[str, Tensor]:
-        ways = [compare_conversation if number % 4 == 3 else read_conversation for number in numbers]
-        return {"answers": _loss(language, [way(next(scenes), tokenizer, seed) for way in ways])}
+        encoded = [compare_conversation(generator, tokenizer) for _ in range(settings.conversations_per_step)]
+        return {"answers": _loss(language, encoded)}
 
     average = WeightAverage(language, 0.98)
     optimizer = torch.optim.AdamW(

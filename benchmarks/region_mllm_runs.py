@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from benchmarks.region_mllm_batches import encode_questions, encode_training, shuffled
 from benchmarks.region_mllm_encoder import TeachingSettings, teach
 from benchmarks.region_mllm_language import ReadingSettings, new_language, new_tokenizer, read
 from benchmarks.region_mllm_scores import Counts, count
@@ -28,18 +29,17 @@ from benchmarks.region_mllm_systems import (
     KeptFeatures,
     System,
     answers,
-    encode_questions,
-    encode_training,
+    match_words,
     new_system,
     recipe_of,
-    shuffled,
     train,
 )
 from benchmarks.region_mllm_world import (
-    CAPTION,
+    EXISTS,
     TOPICS,
     Asked,
     Split,
+    Topic,
     conversations,
     draw_split,
     held_out,
@@ -62,13 +62,15 @@ class Size:
     """How much of everything."""
 
     train: int = 2400
-    """Scenes of each world to learn from."""
+    """Scenes of each world that is learned from."""
     asked: int = 150
-    """Scenes of each world to be asked about."""
-    seeds: tuple[int, int] = (0, 1)
-    """Of the two worlds."""
+    """Scenes of each world that is asked about."""
+    seed: int = 0
+    """Of the worlds that are learned from."""
+    asked_seeds: tuple[int, int] = (3, 2)
+    """Of the worlds that are asked about, for each of ``TOPICS``."""
     teaching: TeachingSettings = field(default_factory=lambda: TeachingSettings(steps=1000))
-    reading: ReadingSettings = field(default_factory=lambda: ReadingSettings(steps=1600))
+    reading: ReadingSettings = field(default_factory=lambda: ReadingSettings(steps=1200))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +92,16 @@ class Lessons(NamedTuple):
 
 
 @cache
-def world(folder: Path, size: Size, crowding: Crowding) -> tuple[Split, Split]:
-    """Draw what is learned from and what is asked about."""
-    counts = {"train": size.train, "asked": size.asked}
-    train_split, asked_split = (
-        draw_split(folder, f"{name}-{crowding}", seed=seed, count=counts[name], crowding=crowding)
-        for name, seed in zip(counts, size.seeds, strict=True)
-    )
-    return train_split, asked_split
+def learned_world(folder: Path, size: Size, crowding: Crowding) -> Split:
+    """Draw what is learned from."""
+    return draw_split(folder, f"train-{crowding}", seed=size.seed, count=size.train, crowding=crowding)
+
+
+@cache
+def asked_world(folder: Path, size: Size, crowding: Crowding, topic: Topic) -> Split:
+    """Draw what is asked about."""
+    seed, name = size.asked_seeds[TOPICS.index(topic)], f"asked-{topic}-{crowding}"
+    return draw_split(folder, name, seed=seed, count=size.asked, crowding=crowding)
 
 
 @cache
@@ -106,7 +110,7 @@ def vocabulary(folder: Path, size: Size) -> PreTrainedTokenizerFast:
     said: set[str] = set()
     for crowding in _CROWDINGS:
         name, number = f"words-{crowding}", min(size.train, _WORD_SCENES)
-        some = draw_split(folder, name, seed=size.seeds[0], count=number, crowding=crowding)
+        some = draw_split(folder, name, seed=size.seed, count=number, crowding=crowding)
         for topic in TOPICS:
             for epoch in range(3):
                 epochs = conversations(some, topic, seed=0, epoch=epoch)
@@ -118,10 +122,10 @@ def taught_encoder(size: Size, place: Place, *, seed: int) -> tuple[Vision, dict
     """Return the encoder of all systems of a seed: from the cache, or taught and put there."""
     settings = recipe_of(SYSTEMS["osprey"]).model.vision
     encoder = build_vision(settings)
-    key = [seed, size.train, size.seeds, asdict(size.teaching), asdict(settings)]
+    key = [seed, size.train, size.seed, asdict(size.teaching), asdict(settings)]
 
     def make() -> tuple[nn.Module, dict[str, float]]:
-        splits = [world(place.images, size, crowding)[0] for crowding in _CROWDINGS]
+        splits = [learned_world(place.images, size, crowding) for crowding in _CROWDINGS]
         return teach(
             settings,
             size.teaching,
@@ -195,12 +199,10 @@ def finished(name: str, seed: int, size: Size, place: Place) -> dict[str, Any]:
 @cache
 def lessons(folder: Path, size: Size, system: System) -> Lessons:
     """Encode what a system learns and is asked; seeds and projectors share it."""
-    taught, held = world(folder, size, system.crowding)
+    taught = learned_world(folder, size, system.crowding)
+    held = asked_world(folder, size, system.crowding, system.topic)
     processor = new_processor(copy.deepcopy(vocabulary(folder, size)), recipe_of(system).model)
-    epochs = [
-        conversations(taught, system.topic, seed=0, epoch=epoch, reasoned=system.reasoned)
-        for epoch in range(system.epochs)
-    ]
+    epochs = [conversations(taught, system.topic, seed=0, epoch=epoch) for epoch in range(system.epochs)]
     asked = held_out(held, system.topic)
     return Lessons(
         encode_training(processor, taught, epochs, system.shown),
@@ -215,17 +217,19 @@ def run(
     """Train one system and ask it, beside the untrained one and with shuffled images and regions."""
     start = time.process_time()
     learnt = lessons(place.images, size, replace(system, changes=_without_projector(system)))
-    kept, kept_asked = (KeptFeatures(encoder, split) for split in world(place.images, size, system.crowding))
+    kept = KeptFeatures(encoder, learned_world(place.images, size, system.crowding))
+    kept_asked = KeptFeatures(encoder, asked_world(place.images, size, system.crowding, system.topic))
     preparing = round(time.process_time() - start, 1)
     processor, model = new_system(system, vocabulary(place.images, size), encoder, language, seed=seed)
+    if system.topic == "images":
+        match_words(model, kept)
 
     def counted(batches: Sequence[RegionBatch]) -> Counts:
         said = answers(model, processor, kept_asked, batches)
-        if system.reasoned:
-            said = [
-                text if item.kind == CAPTION else verdict(text)
-                for item, text in zip(learnt.asked, said, strict=True)
-            ]
+        said = [
+            verdict(text) if item.kind in EXISTS else text
+            for item, text in zip(learnt.asked, said, strict=True)
+        ]
         return count(learnt.asked, said, size.asked)
 
     untrained = counted(learnt.questions)
@@ -245,11 +249,14 @@ def _without_projector(system: System) -> tuple[str, ...]:
     return tuple(change for change in system.changes if not change.startswith("model.projector"))
 
 
-def teach_part(name: Literal["encoder", "language"], size: Size, place: Place, *, seed: int) -> None:
+def teach_part(part: Literal["encoder", "language"], size: Size, place: Place, *, seed: int) -> None:
     """Put one of the parts that the systems of a seed start from into the cache."""
     torch.set_num_threads(1)
     own = _own(place)
-    _ = (taught_encoder if name == "encoder" else taught_language)(size, own, seed=seed)
+    if part == "encoder":
+        taught_encoder(size, own, seed=seed)
+    else:
+        taught_language(size, own, seed=seed)
 
 
 def _own(place: Place) -> Place:

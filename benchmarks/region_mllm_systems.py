@@ -11,39 +11,35 @@ import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from benchmarks.region_mllm_batches import KEPT, join
 from benchmarks.region_mllm_encoder import rise_and_fall
-from benchmarks.region_mllm_world import Asked, Shown, Split, Topic
+from benchmarks.region_mllm_world import Shown, Split, Topic
 from models.blocks.loop import WeightAverage
 from models.region_lm.assembly import new_region_mllm
 from models.region_lm.batches import RegionBatch
 from models.region_lm.build import Vision
-from models.region_lm.conversation import encode
 from models.region_lm.generation import generate
 from models.region_lm.hub import RegionMLLM
-from models.region_lm.mentions import place
 from models.region_lm.packing import group_by_length
 from models.region_lm.processing import RegionProcessor, new_processor
 from models.region_lm.recipes import RegionRecipe
 from models.region_lm.trainable import begin_stage, parameter_groups
 from models.vision.canvas import stretch
 from models.vision.features import VisionFeatures
-from tasks.data.region_examples import load_example
-from tasks.data.region_prompts import to_utterances
-from tasks.data.region_records import RegionSample
 from tasks.data.shapes_world import Crowding
 from tasks.operations.region_files import read_region_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = "kept"
-"""Name under which a batch holds numbers of canvases in place of pixels."""
 _LONGEST_ANSWER, _AT_ONCE = 10, 100
+_MEASURED = 50
+"""Images."""
 
 _PARTS = (
     "model.vision={convnext: {image: 128, dims: [16, 32, 48, 64], depths: [1, 1, 2, 1], token_level: 2, "
@@ -66,17 +62,14 @@ class System:
     topic: Topic
     shown: Shown
     crowding: Crowding
-    reasoned: bool
-    """Whether it says what a region is before it says yes or no; the last sentence is then its answer."""
     epochs: int
     """Over the images; each with other questions."""
     changes: tuple[str, ...]
     """Of the recipe, as ``--set`` takes them."""
 
 
-_LANGUAGE_RATE = "3.0e-3"
-_PROJECTOR_RATES = {"mlp": "1.0e-2", "token_packer": "5.0e-3", "average_pool": "1.0e-2"}
-"""Peak learning rates where conversations are about images; about regions all parts have the first one."""
+_RATE = "3.0e-3"
+"""Peak learning rate of every part."""
 
 
 def _system(
@@ -84,19 +77,15 @@ def _system(
     projector: str,
     *,
     epochs: int,
-    reasoned: bool = False,
     shown: Shown = "mask",
     crowding: Crowding = "apart",
 ) -> System:
-    rates = {"projector": _PROJECTOR_RATES[projector], "language": _LANGUAGE_RATE}
-    if topic == "regions":
-        rates = dict.fromkeys(("projector", "language", "regions"), _LANGUAGE_RATE)
-    trained = ", ".join(f"{{part: {part}, learning_rate: {rate}}}" for part, rate in rates.items())
+    parts = ("projector", "language", *(("regions",) if topic == "regions" else ()))
+    trained = ", ".join(f"{{part: {part}, learning_rate: {_RATE}}}" for part in parts)
     return System(
         topic=topic,
         shown=shown,
         crowding=crowding,
-        reasoned=reasoned,
         epochs=epochs,
         changes=(
             *_PARTS,
@@ -109,12 +98,12 @@ def _system(
 
 
 SYSTEMS = {
-    "osprey": _system("regions", "mlp", epochs=4, reasoned=True),
-    "mlp": _system("images", "mlp", epochs=5),
-    "token_packer": _system("images", "token_packer", epochs=5),
-    "average_pool": _system("images", "average_pool", epochs=5),
-    "mask": _system("regions", "mlp", epochs=2, crowding="overlapping"),
-    "box": _system("regions", "mlp", epochs=2, crowding="overlapping", shown="box"),
+    "osprey": _system("regions", "mlp", epochs=8),
+    "mlp": _system("images", "mlp", epochs=16),
+    "token_packer": _system("images", "token_packer", epochs=16),
+    "average_pool": _system("images", "average_pool", epochs=16),
+    "mask": _system("regions", "mlp", epochs=5, crowding="overlapping"),
+    "box": _system("regions", "mlp", epochs=5, crowding="overlapping", shown="box"),
 }
 
 
@@ -168,84 +157,22 @@ def new_system(
         return processor, new_region_mllm(processor, copy.deepcopy(language), vision=copy.deepcopy(encoder))
 
 
-def encode_training(
-    processor: RegionProcessor, split: Split, epochs: Sequence[Sequence[Sequence[RegionSample]]], shown: Shown
-) -> list[RegionBatch]:
-    """Turn conversations into batches of one sample.
+@torch.no_grad()
+def match_words(model: RegionMLLM, kept: KeptFeatures) -> None:
+    """Scale the last layer of a fresh projector, in place, so that its tokens are as long as words.
 
-    Args:
-        processor: Of the system.
-        split: The images.
-        epochs: For each epoch, for each image, its conversations.
-        shown: What stands for a region.
+    Tokens of random projectors differ six-fold in length. One whose tokens are far shorter than words is
+    drowned by what the layers of the language model add, and starts late for that alone.
     """
-    found = []
-    for image, first in enumerate(epochs[0]):
-        base = first[0]
-        picture = _picture(processor, split, base, image, shown)
-        found += [said(processor, picture, base, sample) for epoch in epochs for sample in epoch[image]]
-    return found
+    tokens_TMD = model.projector(kept({KEPT: torch.arange(min(_MEASURED, len(kept.tokens_TNC)))}))
+    last = [layer for layer in model.projector.modules() if isinstance(layer, nn.Linear)][-1]
+    ratio = _length(model.get_input_embeddings().weight) / _length(tokens_TMD)
+    for weight in last.parameters():
+        weight.mul_(ratio)
 
 
-def encode_questions(
-    processor: RegionProcessor, split: Split, asked: Sequence[Asked], shown: Shown
-) -> list[RegionBatch]:
-    """Turn questions into batches of one sample that is to be answered."""
-    pictures: dict[tuple[int, RegionSample], RegionBatch] = {}
-    found = []
-    for item in asked:
-        key = item.image, item.base
-        if key not in pictures:
-            pictures[key] = _picture(processor, split, item.base, item.image, shown)
-        found.append(said(processor, pictures[key], item.base, item.sample, answer_next=True))
-    return found
-
-
-def _picture(
-    processor: RegionProcessor, split: Split, base: RegionSample, image: int, shown: Shown
-) -> RegionBatch:
-    """Read an image and its regions; its number stands where its pixels were."""
-    batch = processor([load_example(base, split.folder, shown=shown)])
-    return replace(batch, pixels={KEPT: torch.tensor([image])})
-
-
-def said(
-    processor: RegionProcessor,
-    picture: RegionBatch,
-    base: RegionSample,
-    sample: RegionSample,
-    *,
-    answer_next: bool = False,
-) -> RegionBatch:
-    """Say something else about a picture that was read with the same regions, in any order."""
-    slots = processor.settings.regions.slots if processor.settings.regions else ()
-    utterances = to_utterances(sample)
-    turns, order = place(utterances[: -1 if answer_next else None], slots, num_regions=len(sample.regions))
-    masks = [region.mask for region in base.regions]
-    where = [masks.index(region.mask) for region in sample.regions]
-    encoded = encode(turns, processor.template, processor.tokenizer, answer_next=answer_next)
-    return replace(picture, encoded=(encoded,), mentions=(tuple(where[index] for index in order),))
-
-
-def join(batches: Sequence[RegionBatch]) -> RegionBatch:
-    """Put batches of one sample together."""
-    return RegionBatch(
-        encoded=tuple(batch.encoded[0] for batch in batches),
-        image_of=tuple(range(len(batches))),
-        mentions=tuple(batch.mentions[0] for batch in batches),
-        pixels={KEPT: torch.cat([batch.pixels[KEPT] for batch in batches])},
-        layouts=tuple(batch.layouts[0] for batch in batches),
-        transforms=tuple(batch.transforms[0] for batch in batches),
-        masks=tuple(batch.masks[0] for batch in batches),
-    )
-
-
-def shuffled(batches: Sequence[RegionBatch], *, seed: int) -> list[RegionBatch]:
-    """Give each question the image, and the region, of another one, drawn at random."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(batches), generator=generator).tolist()  # one circle: none keeps its own
-    other = dict(zip(order, [*order[1:], order[0]], strict=True))
-    return [replace(batches[other[number]], encoded=batch.encoded) for number, batch in enumerate(batches)]
+def _length(vectors: Tensor) -> Tensor:
+    return vectors.square().mean().sqrt()
 
 
 def train(

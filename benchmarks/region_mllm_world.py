@@ -40,6 +40,8 @@ ALIKE = {
 CAPTION, REGION_NEAREST, REGION_RANDOM = "caption", "region_exists_nearest", "region_exists_random"
 IMAGE_MIXED, IMAGE_RANDOM, IMAGE_PART = "exists_mixed", "exists_random", "exists_part"
 COUNT, ATTRIBUTE = "count", "attribute"
+EXISTS = (REGION_NEAREST, REGION_RANDOM, IMAGE_MIXED, IMAGE_RANDOM, IMAGE_PART)
+"""Kinds of questions whose answer is yes or no."""
 _COUNTS, _ATTRIBUTES = 1, 2
 """Questions about an image beside those of yes and no."""
 
@@ -77,17 +79,17 @@ def draw_split(folder: Path, name: str, *, seed: int, count: int, crowding: Crow
     return Split(folder=folder, name=name, scenes=scenes)
 
 
-def conversations(
-    split: Split, topic: Topic, *, seed: int, epoch: int, reasoned: bool = False
-) -> list[list[RegionSample]]:
+def conversations(split: Split, topic: Topic, *, seed: int, epoch: int) -> list[list[RegionSample]]:
     """Make the conversations of one epoch of training: those of each scene.
+
+    Before an answer says yes or no, it says what it is about: what the region is, or what in the image is
+    most alike to what was asked for.
 
     Args:
         split: The scenes.
         topic: What they are about.
         seed: Decides questions and their order.
         epoch: Another one draws anew.
-        reasoned: Whether a yes or no about a region stands behind what the region is.
     """
     if topic == "images":
         return [
@@ -96,8 +98,7 @@ def conversations(
     facts = [scene_facts(scene, split.name, say="caption") for scene in split.scenes]
     told = describe_samples(facts, seed=seed, epoch=epoch)
     asked = _existence(facts, seed=seed, epoch=epoch)
-    if reasoned:
-        asked = [_reasoned(sample, image) for sample, image in zip(asked, facts, strict=True)]
+    asked = [_reasoned(sample, image) for sample, image in zip(asked, facts, strict=True)]
     return [list(pair) for pair in zip(told, asked, strict=True)]
 
 
@@ -202,8 +203,20 @@ def _alone(kind: str, image: int, sample: RegionSample, number: int) -> Asked:
 def conversation(scene: Scene, seed: Sequence[int], *, most: int) -> list[tuple[str, str]]:
     """Draw questions about a scene with their answers, in any order."""
     generator = np.random.default_rng([*seed, scene.number])
-    rounds = [(question, answer) for _, question, answer in _image_questions(scene, generator)]
+    rounds = [
+        (question, f"{_most_alike(scene, question)}. {answer}" if kind in EXISTS else answer)
+        for kind, question, answer in _image_questions(scene, generator)
+    ]
     return [rounds[place] for place in generator.permutation(len(rounds))[:most]]
+
+
+def _most_alike(scene: Scene, question: str) -> str:
+    """Return the caption of the object that has most of a question's words; of several, the largest."""
+    words = set(question.removesuffix("?").split())
+    best = max(
+        scene.objects, key=lambda shape: (len(words & {shape.colour, shape.shape}), int(shape.mask.sum()))
+    )
+    return best.caption
 
 
 def _image_questions(scene: Scene, generator: np.random.Generator) -> Iterator[tuple[str, str, str]]:

@@ -1,17 +1,16 @@
-import itertools
-
+import numpy as np
 import torch
 
 from benchmarks.region_mllm_language import (
     ReadingSettings,
+    compare_conversation,
     new_language,
     new_tokenizer,
     read,
-    read_conversation,
-    told_scenes,
 )
 from models.region_lm.config import LanguageSettings
 from models.region_lm.conversation import IGNORED
+from tasks.data.shapes_world import COLOURS, SHAPES
 
 SETTINGS = LanguageSettings(
     family="qwen3",
@@ -26,22 +25,23 @@ SETTINGS = LanguageSettings(
 )
 
 
-def test_scenes_grow():
-    scenes = list(itertools.islice(told_scenes(0, rising=40), 80))
-    assert all(len(scene.objects) == 1 for scene in scenes[:9])
-    assert max(len(scene.objects) for scene in scenes[40:]) == 4
-    assert [scene.number for scene in scenes[:3]] == [1, 2, 3]
-
-
-def test_words_are_tokens_and_answers_are_learned():
-    tokenizer = new_tokenizer(["Is there a ", " in the picture?", "Yes.", "No."])
-    scene = next(told_scenes(0))
-    encoded = read_conversation(scene, tokenizer, 0)
-    text = tokenizer.decode(encoded.ids)
-    assert f"USER: {', '.join(shape.caption for shape in scene.objects)}.\n" in text
-    learned = tokenizer.decode([label for label in encoded.labels if label != IGNORED])
-    assert learned.count("</s>") == text.count("ASSISTANT:") == 4
-    assert len(tokenizer(f" {scene.objects[0].caption}")["input_ids"]) == 3
+def test_only_what_follows_from_a_caption_is_learned():
+    """Yes where the caption has all the words that were asked for; what stands before is not learned."""
+    tokenizer = new_tokenizer(["Is it a ", "Yes.", "No."])
+    generator = np.random.default_rng(3)
+    verdicts = {True: set(), False: set()}
+    for _ in range(40):
+        encoded = compare_conversation(generator, tokenizer)
+        text = tokenizer.decode(encoded.ids)
+        learned = [tokenizer.decode(label) for label in encoded.labels if label != IGNORED]
+        said = [answer.split("</s>")[0].split(". ") for answer in text.split("ASSISTANT: ")[1:]]
+        assert "".join(learned) == "".join(f" {last}</s>" for _, last in said)
+        for question, (caption, last) in zip(text.split("USER: ")[1:], said, strict=True):
+            words = question.split(" ASSISTANT")[0].rstrip("?").split()
+            asked = {word for word in words if word in SHAPES or word in COLOURS}
+            verdicts[asked <= set(caption.split())].add(last)
+    assert verdicts == {True: {"Yes."}, False: {"No."}}
+    assert len(tokenizer(" large red circle")["input_ids"]) == 3
 
 
 def test_reading_learns_and_repeats():

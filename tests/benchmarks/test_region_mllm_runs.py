@@ -17,7 +17,7 @@ SIZE = Size(
 
 
 def test_a_finished_system_is_not_repeated(tmp_path, monkeypatch):
-    """Encoder and language model are taught once a seed; what is finished is read; another size is another run."""
+    """Encoder and language model are taught once a seed; what is finished is read, at its own size alone."""
     threads = torch.get_num_threads()
     place = Place(cache=tmp_path / "cache", images=tmp_path / "images")
     place.cache.mkdir()

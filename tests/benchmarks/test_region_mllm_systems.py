@@ -1,18 +1,15 @@
 import pytest
 import torch
 
+from benchmarks.region_mllm_batches import KEPT, encode_questions, encode_training, join
 from benchmarks.region_mllm_language import new_language, new_tokenizer
 from benchmarks.region_mllm_systems import (
-    KEPT,
     SYSTEMS,
     KeptFeatures,
     answers,
-    encode_questions,
-    encode_training,
-    join,
+    match_words,
     new_system,
     recipe_of,
-    shuffled,
     train,
 )
 from benchmarks.region_mllm_world import conversations, draw_split, held_out, sentences
@@ -47,31 +44,15 @@ def test_kept_features_are_what_the_encoder_sees(parts):
     assert torch.allclose(found, expected, atol=1e-4)
 
 
-def test_shuffled_questions_lose_their_image_and_region(parts):
+def test_fresh_projectors_say_tokens_as_long_as_words(parts):
     split, _, tokenizer, encoder, language = parts
-    processor, _ = new_system(SYSTEMS["osprey"], tokenizer, encoder, language, seed=0)
-    batches = encode_questions(processor, split, held_out(split, "regions"), "mask")
-    other = shuffled(batches, seed=0)
-    assert [batch.encoded for batch in other] == [batch.encoded for batch in batches]
-
-    def place(batch):
-        return int(batch.pixels[KEPT]), batch.mentions, id(batch.masks[0])
-
-    assert sorted(map(place, other)) == sorted(map(place, batches))
-    assert (
-        sum(place(left) == place(right) for left, right in zip(other, batches, strict=True))
-        < len(batches) / 3
-    )
-
-
-def test_boxes_are_filled(parts):
-    split, _, tokenizer, encoder, language = parts
-    processor, _ = new_system(SYSTEMS["box"], tokenizer, encoder, language, seed=0)
-    asked = held_out(split, "regions")[:2]
-    masks, boxes = (encode_questions(processor, split, asked, shown) for shown in ("mask", "box"))
-    for mask, box in zip(masks, boxes, strict=True):
-        assert (box.masks[0] >= mask.masks[0]).all()
-        assert box.masks[0].sum() > mask.masks[0].sum()
+    kept = KeptFeatures(encoder, split)
+    for name in ("mlp", "average_pool", "token_packer"):
+        _, model = new_system(SYSTEMS[name], tokenizer, encoder, language, seed=0)
+        match_words(model, kept)
+        tokens = model.projector(kept({KEPT: torch.arange(3)}))
+        words = model.get_input_embeddings().weight.square().mean()
+        assert torch.allclose(tokens.square().mean(), words, rtol=1e-4), name
 
 
 @pytest.mark.parametrize("name", ["token_packer", "osprey"])

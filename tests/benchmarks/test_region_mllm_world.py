@@ -10,6 +10,7 @@ from benchmarks.region_mllm_world import (
     held_out,
     verdict,
 )
+from tasks.data.shapes_world import COLOURS, SHAPES
 
 
 def test_yes_and_no_are_true_and_in_balance(tmp_path):
@@ -50,7 +51,7 @@ def test_regions_are_described_and_asked_about(tmp_path):
     assert [len(samples) for samples in epoch] == [2] * 6
     for scene, (told, asked) in zip(split.scenes, epoch, strict=True):
         assert {str(turn.parts[0]) for turn in told.turns[1::2]} == {part.caption for part in scene.objects}
-        assert {str(turn.parts[0]) for turn in asked.turns[1::2]} <= {"Yes.", "No."}
+        assert {verdict(str(turn.parts[0])) for turn in asked.turns[1::2]} <= {"Yes.", "No."}
     captions = [item for item in held_out(split, "regions") if item.kind == CAPTION]
     assert len(captions) == sum(len(scene.objects) for scene in split.scenes)
     assert all(len(item.sample.turns) == 2 and len(item.base.turns) >= 4 for item in captions)
@@ -65,20 +66,33 @@ def test_other_epochs_ask_other_questions(tmp_path):
     assert len(CATEGORIES) == 24
 
 
-def test_a_reasoned_answer_says_what_the_region_is_first(tmp_path):
-    split = draw_split(tmp_path, "train", seed=0, count=2, crowding="apart")
-    plain, reasoned = (
-        [pair[1] for pair in conversations(split, "regions", seed=0, epoch=0, reasoned=way)]
-        for way in (False, True)
-    )
-    for scene, short, long in zip(split.scenes, plain, reasoned, strict=True):
+def test_an_answer_says_what_the_region_is_first(tmp_path):
+    split = draw_split(tmp_path, "train", seed=0, count=12, crowding="apart")
+    verdicts = {True: set(), False: set()}
+    for scene, (_, asked) in zip(split.scenes, conversations(split, "regions", seed=0, epoch=0), strict=True):
         captions = {shape.caption for shape in scene.objects}
-        for one, other in zip(short.turns, long.turns, strict=True):
-            if one.role == "user":
-                assert other == one
-            else:
-                said = str(other.parts[0])
-                assert verdict(said) == one.parts[0]
-                assert said.rpartition(". ")[0] in captions
+        for question, answer in zip(asked.turns[::2], asked.turns[1::2], strict=True):
+            text = " ".join(part for part in question.parts if isinstance(part, str))
+            words = {word for word in text.rstrip("?").split() if word in SHAPES or word in COLOURS}
+            caption, _, last = str(answer.parts[0]).rpartition(". ")
+            assert caption in captions
+            verdicts[words <= set(caption.split())].add(last)
+    assert verdicts == {True: {"Yes."}, False: {"No."}}
     assert verdict("No.") == "No."
     assert verdict("small red circle. Yes.") == "Yes."
+
+
+def test_an_answer_about_an_image_says_what_is_most_alike_first(tmp_path):
+    split = draw_split(tmp_path, "train", seed=0, count=12, crowding="apart")
+    seen = set()
+    for scene in split.scenes:
+        for question, answer in conversation(scene, [0], most=9):
+            if answer.endswith(("Yes.", "No.")):
+                words = set(question.removesuffix("?").split())
+                caption, _, last = answer.rpartition(". ")
+                alike = {shape.caption: len(words & {shape.colour, shape.shape}) for shape in scene.objects}
+                assert alike[caption] == max(alike.values())
+                asked = words & {*SHAPES, *COLOURS}
+                assert (last == "Yes.") == (asked <= set(caption.split()))
+                seen.add((last, alike[caption]))
+    assert {("Yes.", 2), ("Yes.", 1), ("No.", 1), ("No.", 0)} <= seen
