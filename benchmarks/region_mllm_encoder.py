@@ -9,9 +9,7 @@ Shape suffixes:
 """
 
 import math
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.blocks.loop import WeightAverage, train_steps
+from benchmarks.region_mllm_parts import PartSettings, train_part
 from models.region_lm.build import Vision, build_vision
 from models.region_lm.config import VisionSettings
 from models.region_lm.regions.mask_pooling import mask_pool
@@ -32,17 +30,6 @@ _ATTRIBUTES = ("shape", "colour", "size")
 _SEEN = 0.15
 """Smallest share of a cell that a region covers for the cell to name it."""
 _HIDDEN = 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TeachingSettings:
-    """Of stage 0."""
-
-    steps: int
-    images_per_step: int = 16
-    learning_rate: float = 1e-2
-    """Peak; it rises for 30 steps and falls as a cosine."""
-    weight_decay: float = 0.01
 
 
 class Lesson(NamedTuple):
@@ -143,38 +130,22 @@ def _naming(score_RK: Tensor, name_R3: Tensor) -> Tensor:
 
 
 def teach(
-    vision: VisionSettings, settings: TeachingSettings, scenes: Sequence[Scene], *, seed: int
+    vision: VisionSettings, settings: PartSettings, scenes: Sequence[Scene], *, seed: int
 ) -> tuple[Vision, dict[str, float]]:
     """Teach a new encoder; returns it with what it cost."""
-    start = time.process_time(), time.monotonic()
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         namer = Namer(build_vision(vision))
     lesson = prepare(scenes, vision.sides["convnext"], namer.encoder.grid)
-    batches = _batches(len(scenes), settings.images_per_step, generator)
+    batches = _batches(len(scenes), settings.per_step, generator)
 
     def losses_of(_: int) -> dict[str, Tensor]:
         mirrored = bool(torch.rand((), generator=generator) < 0.5)
         return losses(namer, part_of(lesson, next(batches), mirrored=mirrored))
 
-    optimizer = torch.optim.AdamW(namer.parameters(), weight_decay=settings.weight_decay, betas=(0.9, 0.98))
-    for _ in train_steps(
-        namer.train(),
-        losses_of,
-        optimizer,
-        WeightAverage(namer, 0.0),
-        first_step=0,
-        num_steps=settings.steps,
-        learning_rate_of=lambda step: settings.learning_rate * rise_and_fall(step, settings.steps, warmup=30),
-        gradient_norm=1.0,
-    ):
-        pass
-    encoder = namer.encoder.eval().requires_grad_(False)
-    return encoder, {
-        "wall_seconds": round(time.monotonic() - start[1], 1),
-        "processor_seconds": round(time.process_time() - start[0], 1),
-    }
+    cost = train_part(namer, losses_of, settings)
+    return namer.encoder.eval().requires_grad_(False), cost
 
 
 @torch.no_grad()
@@ -183,11 +154,6 @@ def named_right(namer: Namer, lesson: Lesson) -> float:
     parts = namer(lesson)[0].split([len(known) for known in _NAMES], dim=1)
     named_R3 = torch.stack([part.argmax(dim=1) for part in parts], dim=1)
     return (named_R3 == lesson.names).all(dim=1).float().mean().item()
-
-
-def rise_and_fall(step: int, steps: int, *, warmup: int) -> float:
-    """Return the share of the peak rate at a step, from 0: a line up, half a cosine down."""
-    return min(1.0, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
 def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[list[int]]:

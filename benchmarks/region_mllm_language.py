@@ -8,9 +8,8 @@ Shape suffixes:
     B = conversations   L = positions
 """
 
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,28 +18,16 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from benchmarks.region_mllm_encoder import rise_and_fall
+from benchmarks.region_mllm_parts import PartSettings, train_part
 from benchmarks.region_mllm_world import ALIKE, CATEGORIES
-from models.blocks.loop import WeightAverage, train_steps
 from models.region_lm.config import LanguageSettings
 from models.region_lm.conversation import IGNORED, VICUNA, Encoded, Turn, encode
 from models.region_lm.language_model import build_language_model, language_config
 from tasks.data.region_samples import ASK_EXISTS
 from tasks.data.shapes_world import COLOURS, RADII, SHAPES
 
-_COMPARED = 6
-"""Captions of a conversation."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingSettings:
-    """Of the training on text."""
-
-    steps: int
-    conversations_per_step: int = 32
-    learning_rate: float = 4e-3
-    """Peak; it rises for 50 steps and falls as a cosine."""
-    weight_decay: float = 0.01
+_COMPARED, _HELD_OUT = 6, 100
+"""Captions of a conversation, and conversations that are not read."""
 
 
 def new_tokenizer(said: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -109,46 +96,44 @@ def new_language(settings: LanguageSettings, vocabulary: int, *, seed: int) -> P
 def read(
     language: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    settings: ReadingSettings,
+    settings: PartSettings,
     *,
     seed: int,
 ) -> dict[str, float]:
     """Train a language model on text, in place; returns what it cost."""
-    start = time.process_time(), time.monotonic()
     generator = np.random.default_rng(seed)
 
     def losses_of(_: int) -> dict[str, Tensor]:
-        encoded = [compare_conversation(generator, tokenizer) for _ in range(settings.conversations_per_step)]
+        encoded = [compare_conversation(generator, tokenizer) for _ in range(settings.per_step)]
         return {"answers": _loss(language, encoded)}
 
-    average = WeightAverage(language, 0.98)
-    optimizer = torch.optim.AdamW(
-        language.parameters(), weight_decay=settings.weight_decay, betas=(0.9, 0.98)
-    )
-    for _ in train_steps(
-        language.train(),
-        losses_of,
-        optimizer,
-        average,
-        first_step=0,
-        num_steps=settings.steps,
-        learning_rate_of=lambda step: settings.learning_rate * rise_and_fall(step, settings.steps, warmup=50),
-        gradient_norm=1.0,
-    ):
-        pass
-    language.load_state_dict(average.weights)
-    return {
-        "wall_seconds": round(time.monotonic() - start[1], 1),
-        "processor_seconds": round(time.process_time() - start[0], 1),
-    }
+    return train_part(language, losses_of, settings)
 
 
-def _loss(language: PreTrainedModel, encoded: Sequence[Encoded]) -> Tensor:
+@torch.no_grad()
+def compared_right(language: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> float:
+    """Return the share of verdicts that begin right, in conversations that were not read."""
+    generator = np.random.default_rng([seed, 1])
+    encoded = [compare_conversation(generator, tokenizer) for _ in range(_HELD_OUT)]
+    language.train(False)
+    id_BL, target_BL = _padded(encoded)
+    learned_BL = target_BL != IGNORED
+    first_BL = learned_BL & ~torch.nn.functional.pad(learned_BL[:, :-1], (1, 0))
+    said_BL = language(input_ids=id_BL, use_cache=False).logits.argmax(dim=-1)
+    return (said_BL == target_BL)[first_BL].float().mean().item()
+
+
+def _padded(encoded: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
+    """Return ids and what follows each of them where that is learned, both (B, L)."""
     id_BL, label_BL = (
         pad_sequence([torch.tensor(part[place]) for part in encoded], batch_first=True, padding_value=fill)
         for place, fill in ((0, 0), (1, IGNORED))
     )
-    target_BL = torch.nn.functional.pad(label_BL[:, 1:], (0, 1), value=IGNORED)
+    return id_BL, torch.nn.functional.pad(label_BL[:, 1:], (0, 1), value=IGNORED)
+
+
+def _loss(language: PreTrainedModel, encoded: Sequence[Encoded]) -> Tensor:
+    id_BL, target_BL = _padded(encoded)
     learned_BL = target_BL != IGNORED
     scored = language(input_ids=id_BL, use_cache=False, logits_to_keep=learned_BL).logits
     return torch.nn.functional.cross_entropy(scored.float(), target_BL[learned_BL])

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -21,8 +21,9 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from benchmarks.region_mllm_batches import encode_questions, encode_training, shuffled
-from benchmarks.region_mllm_encoder import TeachingSettings, teach
-from benchmarks.region_mllm_language import ReadingSettings, new_language, new_tokenizer, read
+from benchmarks.region_mllm_encoder import teach
+from benchmarks.region_mllm_language import compared_right, new_language, new_tokenizer, read
+from benchmarks.region_mllm_parts import PartSettings
 from benchmarks.region_mllm_scores import Counts, count
 from benchmarks.region_mllm_systems import (
     SYSTEMS,
@@ -54,6 +55,8 @@ from tasks.data.shapes_world import Crowding
 Taught = TypeVar("Taught", bound=nn.Module)
 _WORD_SCENES = 400
 """Scenes that the vocabulary is made from: more than enough for every word."""
+_TEACHING = PartSettings(steps=1000, per_step=16, learning_rate=1e-2, warmup=30, average=0.0)
+_READING = PartSettings(steps=1200, per_step=32, learning_rate=4e-3, warmup=50, average=0.98)
 _CROWDINGS: tuple[Crowding, ...] = ("apart", "overlapping")
 
 
@@ -69,8 +72,10 @@ class Size:
     """Of the worlds that are learned from."""
     asked_seeds: tuple[int, int] = (3, 2)
     """Of the worlds that are asked about, for each of ``TOPICS``."""
-    teaching: TeachingSettings = field(default_factory=lambda: TeachingSettings(steps=1000))
-    reading: ReadingSettings = field(default_factory=lambda: ReadingSettings(steps=1200))
+    teaching: PartSettings = _TEACHING
+    """Of the encoder."""
+    reading: PartSettings = _READING
+    """Of the language model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +150,8 @@ def taught_language(size: Size, place: Place, *, seed: int) -> tuple[PreTrainedM
     key = [seed, asdict(size.reading), asdict(settings), sorted(tokenizer.get_vocab().items())]
 
     def make() -> tuple[nn.Module, dict[str, float]]:
-        return language, read(language, tokenizer, size.reading, seed=seed)
+        cost = read(language, tokenizer, size.reading, seed=seed)
+        return language, {**cost, "compared_right": round(compared_right(language, tokenizer, seed=seed), 4)}
 
     path = place.cache / f"language-{_hash(key)}.safetensors"
     return _kept_weights(path, language, make)
@@ -154,7 +160,7 @@ def taught_language(size: Size, place: Place, *, seed: int) -> tuple[PreTrainedM
 def _kept_weights(
     path: Path, empty: Taught, make: Callable[[], tuple[nn.Module, dict[str, float]]]
 ) -> tuple[Taught, dict[str, float]]:
-    """Fill a module with weights from a file, which is made if it is not there, beside what they cost."""
+    """Fill a module with weights from a file, made if it is not there, beside what is known of them."""
     note = path.with_suffix(".json")
     if not note.exists():
         made, cost = make()

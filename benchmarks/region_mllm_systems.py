@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from benchmarks.region_mllm_batches import KEPT, join
-from benchmarks.region_mllm_encoder import rise_and_fall
+from benchmarks.region_mllm_parts import rise_and_fall
 from benchmarks.region_mllm_world import Shown, Split, Topic
 from models.blocks.loop import WeightAverage
 from models.region_lm.assembly import new_region_mllm

@@ -16,7 +16,7 @@ from PIL import Image
 from tasks.data.region_facts import RegionFacts
 from tasks.data.region_records import RegionSample, RegionTurn
 from tasks.data.region_samples import Negative, describe_samples, exists_samples
-from tasks.data.shapes_facts import DATASET, scene_facts, scene_file
+from tasks.data.shapes_facts import scene_facts, scene_file, scene_sample
 from tasks.data.shapes_world import (
     COLOURS,
     SHAPES,
@@ -105,8 +105,8 @@ def conversations(split: Split, topic: Topic, *, seed: int, epoch: int) -> list[
 def _existence(facts: Sequence[RegionFacts], *, seed: int, epoch: int) -> list[RegionSample]:
     """Ask of the regions of an image whether they are of a category, of a colour, or of a shape.
 
-    What a region is not is the category of its neighbour, one alike, or any; one that is right but for its
-    colour, or but for its shape, is the hardest and a third of all questions.
+    What a region is not is the category of its neighbour, one alike, or any. One that is right but for its
+    colour, or but for its shape, is the hardest and is what a third of the conversations deny.
     """
     colours = _relabelled(facts, lambda label: f"{label.split()[0]} object")
     shapes = _relabelled(facts, lambda label: label.split()[1])
@@ -268,15 +268,4 @@ def _attributes(scene: Scene) -> Iterator[tuple[str, str]]:
 
 
 def _sample(scene: Scene, split: str, rounds: Sequence[tuple[str, str]]) -> RegionSample:
-    turns = []
-    for question, answer in rounds:
-        turns.append(RegionTurn(role="user", parts=(question,)))
-        turns.append(RegionTurn(role="assistant", parts=(answer,)))
-    return RegionSample(
-        dataset=DATASET,
-        split=split,
-        sample_id=f"{scene.number}/image",
-        file=scene_file(scene, split),
-        size=(scene.image.shape[0], scene.image.shape[1]),
-        turns=tuple(turns),
-    )
+    return scene_sample(scene, split, "image", [], [((question,), (answer,)) for question, answer in rounds])

@@ -52,7 +52,9 @@ def scene_dialogue(scene: Scene, split: str) -> RegionSample:
         if left is not None:
             question = ("Which lies further left, ", RegionMark(index - 1), " or ", RegionMark(index), "?")
             turns.append((question, (RegionMark(index - 1 if left else index), ".")))
-    return _sample(scene, split, "dialogue", [(shape.mask, shape.category) for shape in scene.objects], turns)
+    return scene_sample(
+        scene, split, "dialogue", [(shape.mask, shape.category) for shape in scene.objects], turns
+    )
 
 
 def scene_short_form(scene: Scene, split: str) -> RegionSample:
@@ -61,7 +63,9 @@ def scene_short_form(scene: Scene, split: str) -> RegionSample:
     for index, shape in enumerate(scene.objects):
         asked = (("colour", shape.colour), ("shape", shape.shape), ("size", shape.size))
         turns += [((f"What is the {name} of ", RegionMark(index), "?"), (answer,)) for name, answer in asked]
-    return _sample(scene, split, "short", [(shape.mask, shape.category) for shape in scene.objects], turns)
+    return scene_sample(
+        scene, split, "short", [(shape.mask, shape.category) for shape in scene.objects], turns
+    )
 
 
 def scene_parts(scene: Scene, split: str) -> RegionSample | None:
@@ -73,7 +77,7 @@ def scene_parts(scene: Scene, split: str) -> RegionSample | None:
         turns.append((whose, (f"stripe of a {shape.category}",)))
         turns.append((("What is the colour of ", RegionMark(index), "?"), (shape.stripe or "",)))
     regions = [(shape.stripe_mask, f"{shape.shape}:stripe") for shape in striped]
-    return _sample(scene, split, "parts", regions, turns) if striped else None
+    return scene_sample(scene, split, "parts", regions, turns) if striped else None
 
 
 def scene_questions(scene: Scene, split: str, *, seed: int, most: int = 4) -> RegionSample:
@@ -81,20 +85,29 @@ def scene_questions(scene: Scene, split: str, *, seed: int, most: int = 4) -> Re
     asked = count_questions(scene)
     generator = np.random.default_rng([seed, scene.number])
     kept = [asked[place] for place in generator.permutation(len(asked))[:most]]
-    return _sample(scene, split, "count", [], [((question,), (answer,)) for question, answer in kept])
+    return scene_sample(scene, split, "count", [], [((question,), (answer,)) for question, answer in kept])
 
 
 def _region(mask: Mask, label: str) -> SampleRegion:
     return SampleRegion(box_xyxy=box_of(mask), mask=encode_mask(mask), label=label)
 
 
-def _sample(
+def scene_sample(
     scene: Scene,
     split: str,
     kind: str,
     regions: list[tuple[Mask, str]],
     rounds: list[tuple[tuple[Part, ...], tuple[Part, ...]]],
 ) -> RegionSample:
+    """Make a conversation about a scene.
+
+    Args:
+        scene: What it is about.
+        split: Where its image is.
+        kind: Makes the id, beside the number of the scene.
+        regions: That are pointed at, with a label each.
+        rounds: Questions and answers.
+    """
     turns = []
     for question, answer in rounds:
         turns += [RegionTurn(role="user", parts=question), RegionTurn(role="assistant", parts=answer)]

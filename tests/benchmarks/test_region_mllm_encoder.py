@@ -1,17 +1,14 @@
-import math
-
 import torch
 
 from benchmarks.region_mllm_encoder import (
     Namer,
-    TeachingSettings,
     losses,
     named_right,
     part_of,
     prepare,
-    rise_and_fall,
     teach,
 )
+from benchmarks.region_mllm_parts import PartSettings
 from models.region_lm.build import build_vision
 from models.region_lm.config import ConvNextSettings, VisionSettings
 from tasks.data.shapes_world import WorldSettings, draw_scene
@@ -51,7 +48,7 @@ def test_a_part_keeps_regions_with_their_cells():
 
 
 def test_teaching_repeats_and_freezes():
-    settings = TeachingSettings(steps=3, images_per_step=2)
+    settings = PartSettings(steps=3, per_step=2, learning_rate=1e-2, warmup=30, average=0.0)
     encoder, cost = teach(SETTINGS, settings, SCENES, seed=1)
     again, _ = teach(SETTINGS, settings, SCENES, seed=1)
     assert all(
@@ -73,9 +70,3 @@ def test_naming_is_learned():
         optimizer.step()
     assert sum(losses(namer, lesson).values()).item() < 0.95 * before
     assert 0.0 <= named_right(namer, lesson) <= 1.0
-
-
-def test_the_rate_rises_and_falls():
-    assert math.isclose(rise_and_fall(0, 100, warmup=10), 0.1)
-    assert math.isclose(rise_and_fall(50, 100, warmup=10), 0.5)
-    assert rise_and_fall(99, 100, warmup=10) < 0.001

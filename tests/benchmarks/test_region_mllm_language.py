@@ -2,12 +2,13 @@ import numpy as np
 import torch
 
 from benchmarks.region_mllm_language import (
-    ReadingSettings,
     compare_conversation,
+    compared_right,
     new_language,
     new_tokenizer,
     read,
 )
+from benchmarks.region_mllm_parts import PartSettings
 from models.region_lm.config import LanguageSettings
 from models.region_lm.conversation import IGNORED
 from tasks.data.shapes_world import COLOURS, SHAPES
@@ -46,7 +47,7 @@ def test_only_what_follows_from_a_caption_is_learned():
 
 def test_reading_learns_and_repeats():
     tokenizer = new_tokenizer([])
-    settings = ReadingSettings(steps=2, conversations_per_step=2)
+    settings = PartSettings(steps=2, per_step=2, learning_rate=4e-3, warmup=50, average=0.98)
     models = [new_language(SETTINGS, len(tokenizer), seed=1) for _ in range(2)]
     first = {name: value.clone() for name, value in models[0].state_dict().items()}
     for model in models:
@@ -55,3 +56,19 @@ def test_reading_learns_and_repeats():
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert not torch.equal(one["model.embed_tokens.weight"], first["model.embed_tokens.weight"])
     assert first["model.embed_tokens.weight"].std() > 0.2
+
+
+def test_what_says_always_the_same_is_right_half_the_time():
+    tokenizer = new_tokenizer(["Yes.", "No."])
+    shares = []
+    for word in (" Yes", " No"):
+        language = new_language(SETTINGS, len(tokenizer), seed=1)
+        (token,) = tokenizer(word)["input_ids"]
+        head = torch.nn.Linear(SETTINGS.width, len(tokenizer))
+        head.load_state_dict(
+            {"weight": torch.zeros(head.weight.shape), "bias": torch.eye(len(tokenizer))[token]}
+        )
+        language.set_output_embeddings(head)
+        shares.append(compared_right(language, tokenizer, seed=3))
+    assert abs(sum(shares) - 1.0) < 1e-6
+    assert 0.4 < shares[0] < 0.6

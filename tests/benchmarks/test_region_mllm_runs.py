@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from benchmarks import region_mllm_runs
-from benchmarks.region_mllm_encoder import TeachingSettings
-from benchmarks.region_mllm_language import ReadingSettings
+from benchmarks.region_mllm_parts import PartSettings
 from benchmarks.region_mllm_runs import Place, Size, finished
 
+ONE_STEP = PartSettings(steps=1, per_step=2, learning_rate=1e-2, warmup=1, average=0.0)
 SIZE = Size(
     train=2,
     asked=1,
-    teaching=TeachingSettings(steps=1, images_per_step=2),
-    reading=ReadingSettings(steps=1, conversations_per_step=2),
+    teaching=ONE_STEP,
+    reading=ONE_STEP,
 )
 
 
