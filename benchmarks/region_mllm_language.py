@@ -1,8 +1,8 @@
 """Before the first stage: a language model that has read, as published systems start from one that has.
 
-It reads captions behind which stands whether they are what was asked for, and sees nothing. What it learns is
-to find words again and to compare them; a model of this size that starts from random numbers does not learn
-that from images in the time of this benchmark.
+It reads captions that are said again, and captions behind which stands whether they are what was asked for;
+it sees nothing. What it learns is to find words again and to compare them; a model of this size that starts
+from random numbers does not learn that from images in the time of this benchmark.
 
 Shape suffixes:
     B = conversations   L = positions
@@ -26,8 +26,10 @@ from models.region_lm.language_model import build_language_model, language_confi
 from tasks.data.region_samples import ASK_EXISTS
 from tasks.data.shapes_world import COLOURS, RADII, SHAPES
 
-_COMPARED, _HELD_OUT = 6, 100
-"""Captions of a conversation, and conversations that are not read."""
+_CAPTIONS, _HELD_OUT = 6, 100
+"""Of a conversation, and conversations that are not read."""
+_REPEATED = 1 / 3
+"""Share of captions that are said again."""
 
 
 def new_tokenizer(said: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -49,39 +51,63 @@ def new_tokenizer(said: Iterable[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def compare_conversation(generator: np.random.Generator, tokenizer: PreTrainedTokenizerBase) -> Encoded:
-    """Encode captions of things that are asked about, each with the yes or no that follows from it.
+def read_conversation(
+    generator: np.random.Generator, tokenizer: PreTrainedTokenizerBase, *, repeated: float = _REPEATED
+) -> Encoded:
+    """Encode captions that are said again, or that are asked about with the yes or no that follows from them.
 
-    Nothing says what the thing is before its caption does, so only what stands behind captions is learned.
+    Nothing says what a thing is before the caption that answers, so only what stands behind it is learned;
+    one that is said again is learned as a whole. It teaches to find a word's earlier occurrence, at each of
+    its words, where a verdict tells one bit: with it, comparing was learned from every start that was tried.
+
+    Args:
+        generator: Draws what is said.
+        tokenizer: Of the benchmark.
+        repeated: Chance of each caption to be said again.
     """
-    turns = []
-    for _ in range(_COMPARED):
+    turns, whole = [], []
+    for _ in range(_CAPTIONS):
         size, colour, shape = (
             names[int(generator.integers(len(names)))] for names in (list(RADII), list(COLOURS), SHAPES)
         )
-        category = f"{colour} {shape}"
-        own, known = [
-            (f"{colour} object", [f"{name} object" for name in COLOURS]),
-            (shape, SHAPES),
-            (category, CATEGORIES),
-            *[(category, ALIKE[category])] * 3,
-        ][int(generator.integers(6))]
-        others = [name for name in known if name != own]
-        is_yes = bool(generator.integers(2))
-        asked_for = own if is_yes else others[int(generator.integers(len(others)))]
-        question = ASK_EXISTS[int(generator.integers(len(ASK_EXISTS)))].replace("<region>", "it")
-        turns.append(Turn(role="user", parts=(question.format(asked_for),)))
-        turns.append(Turn(role="assistant", parts=(f"{size} {category}. {'Yes.' if is_yes else 'No.'}",)))
+        caption = f"{size} {colour} {shape}."
+        whole.append(bool(generator.random() < repeated))
+        asked, answer = (caption, caption) if whole[-1] else _compared(generator, caption, colour, shape)
+        turns.append(Turn(role="user", parts=(asked,)))
+        turns.append(Turn(role="assistant", parts=(answer,)))
     encoded = encode(turns, VICUNA, tokenizer)
-    return encoded._replace(labels=_behind_captions(encoded, tokenizer))
+    return encoded._replace(labels=_behind_captions(encoded, tokenizer, whole))
 
 
-def _behind_captions(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Return the labels of each answer behind its first full stop."""
-    labels, told = [], False
+def _compared(generator: np.random.Generator, caption: str, colour: str, shape: str) -> tuple[str, str]:
+    """Return a question about what a caption tells of, and the caption with the answer."""
+    category = f"{colour} {shape}"
+    own, known = [
+        (f"{colour} object", [f"{name} object" for name in COLOURS]),
+        (shape, SHAPES),
+        (category, CATEGORIES),
+        *[(category, ALIKE[category])] * 3,
+    ][int(generator.integers(6))]
+    others = [name for name in known if name != own]
+    is_yes = bool(generator.integers(2))
+    asked_for = own if is_yes else others[int(generator.integers(len(others)))]
+    question = ASK_EXISTS[int(generator.integers(len(ASK_EXISTS)))].replace("<region>", "it")
+    return question.format(asked_for), f"{caption} {'Yes.' if is_yes else 'No.'}"
+
+
+def _behind_captions(
+    encoded: Encoded, tokenizer: PreTrainedTokenizerBase, whole: Sequence[bool]
+) -> tuple[int, ...]:
+    """Return the labels of each answer behind its first full stop, or of the whole answer."""
+    labels: list[int] = []
+    begins, learn = iter(whole), False
+    before = IGNORED
     for token, label in zip(encoded.ids, encoded.labels, strict=True):
-        labels.append(label if told else IGNORED)
-        told = label != IGNORED and (told or "." in tokenizer.decode([token]))
+        if label != IGNORED and before == IGNORED:
+            learn = next(begins)
+        labels.append(label if learn else IGNORED)
+        learn = learn or (label != IGNORED and "." in tokenizer.decode([token]))
+        before = label
     return tuple(labels)
 
 
@@ -104,7 +130,7 @@ def read(
     generator = np.random.default_rng(seed)
 
     def losses_of(_: int) -> dict[str, Tensor]:
-        encoded = [compare_conversation(generator, tokenizer) for _ in range(settings.per_step)]
+        encoded = [read_conversation(generator, tokenizer) for _ in range(settings.per_step)]
         return {"answers": _loss(language, encoded)}
 
     return train_part(language, losses_of, settings)
@@ -114,7 +140,7 @@ def read(
 def compared_right(language: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> float:
     """Return the share of verdicts that begin right, in conversations that were not read."""
     generator = np.random.default_rng([seed, 1])
-    encoded = [compare_conversation(generator, tokenizer) for _ in range(_HELD_OUT)]
+    encoded = [read_conversation(generator, tokenizer, repeated=0.0) for _ in range(_HELD_OUT)]
     language.train(False)
     id_BL, target_BL = _padded(encoded)
     learned_BL = target_BL != IGNORED

@@ -70,7 +70,7 @@ class Size:
     """Scenes of each world that is asked about."""
     seed: int = 0
     """Of the worlds that are learned from."""
-    asked_seeds: tuple[int, int] = (3, 2)
+    asked_seeds: tuple[int, int] = (4, 5)
     """Of the worlds that are asked about, for each of ``TOPICS``."""
     teaching: PartSettings = _TEACHING
     """Of the encoder."""

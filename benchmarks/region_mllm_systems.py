@@ -99,11 +99,11 @@ def _system(
 
 SYSTEMS = {
     "osprey": _system("regions", "mlp", epochs=8),
-    "mlp": _system("images", "mlp", epochs=16),
-    "token_packer": _system("images", "token_packer", epochs=16),
-    "average_pool": _system("images", "average_pool", epochs=16),
-    "mask": _system("regions", "mlp", epochs=5, crowding="overlapping"),
-    "box": _system("regions", "mlp", epochs=5, crowding="overlapping", shown="box"),
+    "mlp": _system("images", "mlp", epochs=18),
+    "token_packer": _system("images", "token_packer", epochs=18),
+    "average_pool": _system("images", "average_pool", epochs=18),
+    "mask": _system("regions", "mlp", epochs=8, crowding="overlapping"),
+    "box": _system("regions", "mlp", epochs=8, crowding="overlapping", shown="box"),
 }
 
 

@@ -2,11 +2,11 @@ import numpy as np
 import torch
 
 from benchmarks.region_mllm_language import (
-    compare_conversation,
     compared_right,
     new_language,
     new_tokenizer,
     read,
+    read_conversation,
 )
 from benchmarks.region_mllm_parts import PartSettings
 from models.region_lm.config import LanguageSettings
@@ -32,7 +32,7 @@ def test_only_what_follows_from_a_caption_is_learned():
     generator = np.random.default_rng(3)
     verdicts = {True: set(), False: set()}
     for _ in range(40):
-        encoded = compare_conversation(generator, tokenizer)
+        encoded = read_conversation(generator, tokenizer, repeated=0.0)
         text = tokenizer.decode(encoded.ids)
         learned = [tokenizer.decode(label) for label in encoded.labels if label != IGNORED]
         said = [answer.split("</s>")[0].split(". ") for answer in text.split("ASSISTANT: ")[1:]]
@@ -43,6 +43,23 @@ def test_only_what_follows_from_a_caption_is_learned():
             verdicts[asked <= set(caption.split())].add(last)
     assert verdicts == {True: {"Yes."}, False: {"No."}}
     assert len(tokenizer(" large red circle")["input_ids"]) == 3
+
+
+def test_a_caption_that_is_said_again_is_learned_as_a_whole():
+    tokenizer = new_tokenizer(["Is it a ", "Yes.", "No."])
+    generator = np.random.default_rng(3)
+    seen = set()
+    for _ in range(20):
+        encoded = read_conversation(generator, tokenizer, repeated=0.5)
+        learned = "".join(tokenizer.decode(label) for label in encoded.labels if label != IGNORED)
+        expected = ""
+        for turn in tokenizer.decode(encoded.ids).split("USER: ")[1:]:
+            asked, said = turn.removesuffix("</s>").split(" ASSISTANT: ")
+            again = asked == said
+            seen.add(again)
+            expected += f" {said}</s>" if again else f" {said.split('. ')[1]}</s>"
+        assert learned == expected
+    assert seen == {True, False}
 
 
 def test_reading_learns_and_repeats():
