@@ -27,7 +27,7 @@ from tasks.data.region_samples import ASK_EXISTS
 from tasks.data.shapes_world import COLOURS, RADII, SHAPES
 
 _CAPTIONS, _HELD_OUT = 6, 100
-"""Of a conversation, and conversations that are not read."""
+"""Of the longest conversation, and how many of those are asked about."""
 _REPEATED = 1 / 3
 """Share of captions that are said again."""
 
@@ -52,21 +52,25 @@ def new_tokenizer(said: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def read_conversation(
-    generator: np.random.Generator, tokenizer: PreTrainedTokenizerBase, *, repeated: float = _REPEATED
+    generator: np.random.Generator,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    captions: int = _CAPTIONS,
+    repeated: float = _REPEATED,
 ) -> Encoded:
     """Encode captions that are said again, or that are asked about with the yes or no that follows from them.
 
     Nothing says what a thing is before the caption that answers, so only what stands behind it is learned;
-    one that is said again is learned as a whole. It teaches to find a word's earlier occurrence, at each of
-    its words, where a verdict tells one bit: with it, comparing was learned from every start that was tried.
+    one that is said again is learned as a whole, and teaches to find a word's earlier occurrence.
 
     Args:
         generator: Draws what is said.
         tokenizer: Of the benchmark.
+        captions: How many.
         repeated: Chance of each caption to be said again.
     """
     turns, whole = [], []
-    for _ in range(_CAPTIONS):
+    for _ in range(captions):
         size, colour, shape = (
             names[int(generator.integers(len(names)))] for names in (list(RADII), list(COLOURS), SHAPES)
         )
@@ -126,11 +130,19 @@ def read(
     *,
     seed: int,
 ) -> dict[str, float]:
-    """Train a language model on text, in place; returns what it cost."""
+    """Train a language model on text, in place; returns what it cost.
+
+    Conversations grow from one caption to six, as many steps of each. Where there is one, a word that stands
+    twice is what was asked for; where there are more, the right one of several has to be found.
+    """
     generator = np.random.default_rng(seed)
 
-    def losses_of(_: int) -> dict[str, Tensor]:
-        encoded = [read_conversation(generator, tokenizer) for _ in range(settings.per_step)]
+    def losses_of(step: int) -> dict[str, Tensor]:
+        captions = 1 + step * _CAPTIONS // settings.steps
+        encoded = [
+            read_conversation(generator, tokenizer, captions=captions)
+            for _ in range(settings.per_step // captions)
+        ]
         return {"answers": _loss(language, encoded)}
 
     return train_part(language, losses_of, settings)

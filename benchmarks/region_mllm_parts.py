@@ -17,7 +17,7 @@ class PartSettings:
 
     steps: int
     per_step: int
-    """Images, or conversations."""
+    """Images, or captions."""
     learning_rate: float
     """Peak; it rises in a line and falls as a cosine."""
     warmup: int

@@ -56,7 +56,7 @@ Taught = TypeVar("Taught", bound=nn.Module)
 _WORD_SCENES = 400
 """Scenes that the vocabulary is made from: more than enough for every word."""
 _TEACHING = PartSettings(steps=1000, per_step=16, learning_rate=1e-2, warmup=30, average=0.0)
-_READING = PartSettings(steps=1200, per_step=32, learning_rate=4e-3, warmup=50, average=0.98)
+_READING = PartSettings(steps=1000, per_step=192, learning_rate=4e-3, warmup=50, average=0.98)
 _CROWDINGS: tuple[Crowding, ...] = ("apart", "overlapping")
 
 
@@ -238,10 +238,11 @@ def run(
         ]
         return count(learnt.asked, said, size.asked)
 
+    weights = sum(weight.numel() for weight in model.parameters())
     untrained = counted(learnt.questions)
     cost = train(model, recipe_of(system), kept, learnt.samples, seed=seed)
     return {
-        "weights": sum(weight.numel() for weight in model.parameters()),
+        "weights": weights,
         "tokens_of_an_image": model.projector.num_tokens,
         "preparing_seconds": preparing,
         "training": cost,

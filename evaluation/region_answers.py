@@ -1,7 +1,7 @@
 """Answers about regions: right or wrong word by word, yes or no, and how near words and sentences come.
 
 What an answer is compared by depends on the answer that is expected: ``yes-no`` begins with yes or no,
-``sentence`` has at least four words, ``phrase`` is the rest.
+``sentence`` has at least four words, one of which counts in a caption (emoji do not), ``phrase`` is the rest.
 
 Sources: those of ``evaluation.pope`` (yes and no), ``region_text`` (phrases), ``captions``, ``rouge`` and
 ``meteor`` (sentences). Which questions there are, and of which kinds, is ours.
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from evaluation.answers import AnswerEvaluation, align, definition_of
-from evaluation.captions import CAPTIONS, CaptionItem, evaluate_captions
+from evaluation.captions import CAPTIONS, CaptionItem, caption_tokens, evaluate_captions
 from evaluation.definition import MetricSpec
 from evaluation.meteor import METEOR, Aligner, evaluate_meteor
 from evaluation.pope import POPE, QUANTITIES, yes_no_numbers, yes_no_verdict
@@ -32,8 +32,8 @@ REGION_ANSWERS: Final = definition_of(
     conventions=(
         "texts are equal if their words are, in lower case: what stands between spaces, with _ / and : read "
         "as spaces, less . , ; at both ends",
-        "yes-no: the expected answer begins with the word yes or no; sentence: it has at least 4 words; "
-        "phrase: any other",
+        "yes-no: the expected answer begins with the word yes or no; sentence: it has at least 4 words, one "
+        "of which counts in a caption, as punctuation and emoji do not; phrase: any other",
         "yes_no: of yes-no questions; region_text: of phrases and sentences; caption: of sentences",
         "a missing or blank answer is wrong and counted",
         *(f"yes_no: {text}" for text in POPE.conventions[:3]),
@@ -79,7 +79,8 @@ class RegionItem:
         words = clean(self.reference).lower().split()
         if words[0] in ("yes", "no"):
             return "yes-no"
-        return "sentence" if len(words) >= SENTENCE_WORDS else "phrase"
+        is_long = len(words) >= SENTENCE_WORDS and bool(caption_tokens(self.reference))
+        return "sentence" if is_long else "phrase"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -188,7 +189,7 @@ def _sentences(
     is_sentence = (table["form"] == "sentence").to_numpy()
     specs = (*CAPTIONS.metrics, *ROUGE.metrics, *METEOR.metrics)
     if not is_sentence.any():
-        return {spec.name: "no expected answer has 4 words" for spec in specs}, pd.DataFrame()
+        return {spec.name: "no expected answer is a sentence of 4 words" for spec in specs}, pd.DataFrame()
     asked = [
         CaptionItem(item_id=item.item_id, references=(item.reference,))
         for item, wanted in zip(items, is_sentence, strict=True)

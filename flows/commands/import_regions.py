@@ -16,6 +16,7 @@ _ASK = (
     "they have phrases, else name."
 )
 _SPLIT = "Name in the records, `train` by default. refcoco: the split to take, all by default."
+_DRAWS = "How often questions are drawn: an epoch of training shows each image as often, and asks anew."
 _NEGATIVE = "exists: a region is not what is nearest to it, or not something drawn at random."
 
 
@@ -31,6 +32,7 @@ def import_regions(  # noqa: PLR0913, PLR0917 - one line of a shell
     negative: Literal["nearest", "random"] = typer.Option("nearest", help=_NEGATIVE),
     seed: int = typer.Option(0, help="Of what is drawn: order, phrases, wording."),
     most: int = typer.Option(20, help="Regions of an image that are asked about."),
+    draws: int = typer.Option(1, help=_DRAWS),
     limit: int | None = typer.Option(None, help="Take the first images or conversations alone."),
     cut: bool = typer.Option(False, "--cut", help="visual-genome: cut boxes at the border of their image."),
     coco_2017: bool = typer.Option(False, "--coco-2017", help="osprey: names of COCO 2014 become 2017's."),
@@ -56,7 +58,7 @@ def import_regions(  # noqa: PLR0913, PLR0917 - one line of a shell
             "coco_2017": coco_2017,
             **place,
         }
-        drawn = {"negative": negative, "seed": seed, "most": most, "limit": limit}
+        drawn = {"negative": negative, "seed": seed, "most": most, "draws": draws, "limit": limit}
         document = _import(source, {"out": out, "ask": tuple(ask), **drawn})
         emit(document, as_json=as_json, lines=table("", (form, "value"), _rows(document, out)))
 

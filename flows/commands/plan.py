@@ -14,7 +14,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one line of a shell
     memory: float = typer.Option(80.0, help="Memory of each GPU, in GiB."),
     text: int = typer.Option(512, help="Tokens of a sample that are text."),
     answer: int = typer.Option(128, help="Of these, tokens that are learned."),
-    regions: int = typer.Option(0, help="Regions of a sample."),
+    regions: int = typer.Option(0, help="Regions of a sample; a stage that trains `regions` needs some."),
     stage: str | None = typer.Option(None, help="One stage; all of them if it is not said."),
     changes: list[str] = typer.Option(
         [], "--set", help="key=value, e.g. model.projector.scale=3 or stages.0.global_batch=64. Repeatable."
@@ -23,7 +23,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one line of a shell
 ) -> None:
     """Plan a training of a region-level language model on so many GPUs, at full size and without a GPU.
 
-    Examples: `groundwork plan osprey --gpus 4 --samples 595000` ·
+    Examples: `groundwork plan osprey --gpus 4 --samples 595000 --regions 8` ·
     `groundwork plan tokenpacker_hd --gpus 8 --samples 1200000 --stage instruct --set model.projector.scale=3`
     """
     with errors_for_people(as_json=as_json):

@@ -3,9 +3,11 @@
 import types
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+_KINDS: Final[dict[Any, tuple[type, ...]]] = {bool: (bool,), int: (int,), float: (float, int), str: (str,)}
+"""What JSON has for each type of a plain value; it writes some floats as whole numbers."""
 
 
 def to_stored(settings: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the dataclasses
@@ -23,7 +25,8 @@ def from_stored(cls: type[T], value: object, name: str) -> T:
         name: Where the value stands, for messages.
 
     Raises:
-        ValueError: If a key is missing or unknown, or a value is refused.
+        ValueError: If a key is missing or unknown, or a value is of another type, none of those that a
+            ``Literal`` allows, or refused by its dataclass.
     """
     hints = get_type_hints(cls)
     expected = {field.name for field in fields(cls)}  # type: ignore[arg-type]
@@ -34,13 +37,31 @@ def from_stored(cls: type[T], value: object, name: str) -> T:
 
 
 def _restored(value: Any, wanted: Any, name: str) -> Any:  # noqa: ANN401 - any value of JSON
-    if get_origin(wanted) in {Union, types.UnionType}:
-        parts = [option for option in get_args(wanted) if option is not type(None)]
-        return None if value is None else _restored(value, parts[0], name)
-    if isinstance(value, list):
-        inner = get_args(wanted)[0] if get_args(wanted) else None
-        return tuple(_restored(item, inner, f"{name}[{number}]") for number, item in enumerate(value))
-    return from_stored(wanted, value, name) if isinstance(wanted, type) and is_dataclass(wanted) else value
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin in {Union, types.UnionType}:
+        parts = [option for option in inner if option is not type(None)]
+        return None if value is None and len(parts) < len(inner) else _restored(value, parts[0], name)
+    if origin is Literal:
+        if not any(type(value) is type(option) and value == option for option in inner):
+            raise ValueError(f"{name} must be one of {list(inner)}, got {value!r}.")
+        return value
+    if origin is tuple:
+        return _restored_tuple(value, inner, name)
+    if isinstance(wanted, type) and is_dataclass(wanted):
+        return from_stored(wanted, value, name)
+    if wanted in _KINDS and type(value) not in _KINDS[wanted]:  # exactly: a bool is no number
+        raise ValueError(f"{name} must be of the type {wanted.__name__}, got {value!r}.")
+    return value
+
+
+def _restored_tuple(value: Any, inner: tuple[Any, ...], name: str) -> tuple[Any, ...]:  # noqa: ANN401
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{name} must be a list, got {value!r}.")
+    kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+    if len(value) != len(kinds):
+        raise ValueError(f"{name} must be a list of {len(kinds)}, got {value!r}.")
+    pairs = zip(value, kinds, strict=True)
+    return tuple(_restored(item, kind, f"{name}[{number}]") for number, (item, kind) in enumerate(pairs))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of JSON

@@ -6,7 +6,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from models.blocks.stored_values import to_stored
 from models.region_lm.build import Vision, build_parts
 from models.region_lm.config import LanguageSettings, ModelSettings
-from models.region_lm.hub import RegionMLLM, RegionMLLMConfig
+from models.region_lm.hub import RegionMLLM
+from models.region_lm.hub_config import RegionMLLMConfig
 from models.region_lm.language_model import build_language_model, language_config
 from models.region_lm.processing import RegionProcessor
 from models.region_lm.tokens import grow_embeddings
@@ -20,7 +21,7 @@ def new_region_mllm(
     Args:
         processor: Of the model; its tokenizer is the language model's, with placeholders.
         language: Shape of a language model with random weights, or a trained one, which becomes a part of the
-            model and gets rows for the placeholders.
+            model and gets rows for the placeholders that are new; those that it knows stay.
         vision: A trained encoder, which becomes a part of the model; None: one with random weights.
 
     Raises:
@@ -29,9 +30,13 @@ def new_region_mllm(
     """
     if isinstance(language, LanguageSettings):
         language = build_language_model(language_config(language))
-    check_vocabulary(processor, int(language.get_input_embeddings().num_embeddings))  # type: ignore[arg-type]
+    rows = int(language.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
+    check_vocabulary(processor, rows)
     ids = processor.placeholder_ids
-    grow_embeddings(language, ids, known=min(ids.values()))
+    # One that the tokenizer had before has a row that was trained; new ones stand behind all others.
+    new = {name: number for name, number in ids.items() if name in processor.new or number >= rows}
+    if new:
+        grow_embeddings(language, new, known=min(new.values()))
     announce_tokens(processor, language.config)
     return _around(processor, language, vision)
 

@@ -278,6 +278,14 @@ class ModelSettings:
         grid = (self.vision.clip or self.vision.convnext or self.vision).grid  # type: ignore[union-attr]
         if grid % self.projector.scale:
             raise ValueError(f"scale must divide the grid of {grid}, got {self.projector.scale}.")
+        clip = self.vision.clip
+        if self.projector.kind == "token_packer" and clip is not None and self.vision.convnext is None:
+            states = clip.layers + 1
+            if clip.select % states != clip.levels[-1] % states:
+                raise ValueError(
+                    f"select must name the last of levels, from which token_packer takes its queries: "
+                    f"got {clip.select} ({clip.select % states} of {clip.layers}) and {list(clip.levels)}."
+                )
 
     @property
     def placeholders(self) -> tuple[str, ...]:

@@ -10,10 +10,12 @@ from typing import Literal, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from models.region_lm.tokens import plain_ids, token_ids
+from models.region_lm.tokens import IMAGE, MASK, POSITION, plain_ids, token_ids
 
 IGNORED = -100
 """Label of a position that is not learned."""
+_FEATURES = (IMAGE, MASK, POSITION)
+"""Placeholders, which features overwrite: nobody can learn to say one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,8 @@ def encode(
         Ids with one position for each placeholder, and labels.
 
     Raises:
-        ValueError: If turns do not alternate, one says nothing, the last speaker is the wrong one, or a token
-            is unknown.
+        ValueError: If turns do not alternate, one says nothing, the last speaker is the wrong one, a token is
+            unknown, or the assistant has a placeholder.
     """
     _check(turns, answer_next=answer_next)
     terminator = template.terminator or tokenizer.eos_token
@@ -144,6 +146,12 @@ def _check(turns: Sequence[Turn], *, answer_next: bool) -> None:
         if turn.role != ("user", "assistant")[number % 2]:
             raise ValueError(
                 f"turn {number} must be the {('user', 'assistant')[number % 2]}'s, got {turn.role!r}."
+            )
+        features = [part.name for part in turn.parts if isinstance(part, Token) and part.name in _FEATURES]
+        if turn.role == "assistant" and features:
+            raise ValueError(
+                f"turn {number} of the assistant has the placeholder {features[0]!r}: only what the user "
+                "says can show something."
             )
         if not any(isinstance(part, Token) or part.strip() for part in turn.parts):
             raise ValueError(f"turn {number} of the {turn.role} says nothing.")

@@ -47,16 +47,20 @@ def describe_all(
     Raises:
         TypeError: If the image is not uint8 or masks are not bool.
         ValueError: If masks do not have the size of the image, one is empty (it is named by its place), the
-            model sees no regions, or the question mentions another region.
+            model sees no regions, or the question mentions another region; no regions excuse none of it.
     """
     if at_once < 1:
         raise ValueError(f"at_once must be at least 1, got {at_once}.")
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}.")
     mask_RHW = torch.from_numpy(np.ascontiguousarray(masks))
     check_masks(mask_RHW)
+    turns = (Utterance(role="user", parts=tuple(question)),)
+    # Without regions, one that fills the image stands for them: image, size and question are checked as ever.
+    shown = masks[:1] if len(masks) else np.ones((1, *masks.shape[1:]), dtype=np.bool_)
+    first = processor.ask(image, shown, [turns])
     if not len(masks):
         return []
-    turns = (Utterance(role="user", parts=tuple(question)),)
-    first = processor.ask(image, masks[:1], [turns])
     mapped_RHW = first.transforms[0].map_masks(mask_RHW)
     first = replace(first, masks=(mapped_RHW,)).to(model.device, model.dtype)
     seen = model.see(first)

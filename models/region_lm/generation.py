@@ -59,8 +59,10 @@ def generate(
     Raises:
         ValueError: If a prompt with its answer is longer than the language model can read.
     """
-    training = model.training
+    training, wishes = model.training, model.language.generation_config
     model.train(False)
+    # What a trained model brings, such as a penalty for words said before, would fill what is left open.
+    model.language.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     try:
         found = model.see(batch) if seen is None else seen
         spliced = model.insert(batch, found, padding_side="left", limited=False)
@@ -77,6 +79,7 @@ def generate(
             generation_config=_settings(model, max_new_tokens, sampling),
         )
     finally:
+        model.language.generation_config = wishes
         model.train(training)
     return [_until(answer_L, model.config.terminator_id) for answer_L in answers]
 

@@ -11,60 +11,27 @@ Shape suffixes:
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
-from transformers.configuration_utils import SubConfigSpec
+from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from models.blocks.stored_values import from_stored
 from models.region_lm.batches import RegionBatch
 from models.region_lm.build import build_parts
-from models.region_lm.config import ModelSettings
 from models.region_lm.conversation import IGNORED
+from models.region_lm.hub_config import RegionMLLMConfig
 from models.region_lm.image_sequences import image_sequence
 from models.region_lm.language_model import build_language_model
+from models.region_lm.loaded_weights import always, load_checked
 from models.region_lm.packing import Packed, block_mask
 from models.region_lm.regions.mask_pooling import RegionTokens
 from models.region_lm.sequence import Features, Spliced, splice
 from models.region_lm.tokens import IMAGE, MASK, POSITION
 from models.region_lm.trainable import has_adapters
 from models.vision.stitching import stitch
-
-
-class RegionMLLMConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
-    """Settings, ids and the language model's own configuration, as ``config.json``."""
-
-    model_type: ClassVar[str] = "groundwork-region-mllm"
-    sub_configs_defaults: ClassVar[dict[str, SubConfigSpec]] = {
-        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama")
-    }
-
-    text_config: dict[str, Any] | PreTrainedConfig | None = None
-    """Of the language model, of any kind that transformers has."""
-    model_settings: dict[str, Any] | None = None
-    """Fields of ``ModelSettings``."""
-    placeholder_ids: dict[str, int] | None = None
-    """Ids by name."""
-    separator_ids: dict[str, list[int]] | None = None
-    """Of ``column``, between tiles, and ``row``, behind a row of them; a sign may need several."""
-    terminator_id: int | None = None
-    """Ends an answer."""
-    num_tokens: int | None = None
-    """Of the tokenizer; vocabularies may have rows behind its last token, which cannot be said."""
-    tie_word_embeddings: bool = False
-    """Of the language model."""
-
-    def settings(self) -> ModelSettings:
-        """Return the settings.
-
-        Raises:
-            ValueError: If a field is missing, unknown or refused.
-        """
-        return from_stored(ModelSettings, self.model_settings, "model_settings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,6 +121,20 @@ class RegionMLLM(PreTrainedModel):
         if has_adapters(self):
             raise ValueError("adapters are in the model: merge_adapters before it is saved.")
         super().save_pretrained(save_directory, **options)
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # its options are passed on
+        cls,
+        folder: str | Path,
+        **options: Any,  # noqa: ANN401
+    ) -> "RegionMLLM":
+        """Read what ``save_pretrained`` wrote, every weight of it.
+
+        Raises:
+            ValueError: If a weight is missing, has another shape, or has no place.
+        """
+        model: RegionMLLM = load_checked(super().from_pretrained, Path(folder), surplus=always, **options)
+        return model
 
     def forward(
         self,
@@ -251,7 +232,10 @@ class RegionMLLM(PreTrainedModel):
         logits: Literal["all", "labels"] = "all",
         num_labels: int | None = None,
     ) -> RegionOutput:
-        """Run the language model over rows of several samples, none of which sees another."""
+        """Run the language model over rows of several samples, none of which sees another.
+
+        Whether that holds for a language model says ``packing_fault``.
+        """
         mask_B1LL = block_mask(packed.sample_PL, packed.embedding_PLD.dtype)
         row = _Rows(packed.embedding_PLD, packed.label_PL, packed.position_PL, mask_B1LL)
         return self._score(row, logits=logits, num_labels=num_labels)

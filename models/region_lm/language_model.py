@@ -13,6 +13,7 @@ from transformers import (
 )
 
 from models.region_lm.config import LanguageSettings
+from models.region_lm.loaded_weights import load_checked, of_a_part
 
 
 def language_config(settings: LanguageSettings, *, added: int = 0) -> PreTrainedConfig:
@@ -65,12 +66,18 @@ def load_language_model(folder: Path) -> PreTrainedModel:
     """Load a trained model from a folder that transformers wrote; weights must be safetensors.
 
     Raises:
-        ValueError: If the folder has no configuration, or one of no causal language model.
+        ValueError: If the folder has no configuration, or one of no causal language model, a weight is
+            missing or has another shape, or a part of the model has weights that it has no place for.
         OSError: If it has no safetensors.
     """
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} must be a folder with config.json of a causal language model.")
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder, trust_remote_code=False, local_files_only=True, use_safetensors=True
+    model: PreTrainedModel = load_checked(
+        AutoModelForCausalLM.from_pretrained,
+        folder,
+        surplus=of_a_part,
+        trust_remote_code=False,
+        local_files_only=True,
+        use_safetensors=True,
     )
     return model

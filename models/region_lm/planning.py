@@ -4,7 +4,8 @@ Counted: parameters; what the graph keeps for the backward pass (from the graph 
 have shapes and no memory); multiplications (torch's counter). Assumed: bfloat16 for weights, gradients and
 activations, float32 for AdamW's two moments and its copy of the trained weights (Rajbhandari et al., "ZeRO",
 https://arxiv.org/abs/1910.02054, section 3.1); FSDP shares all of these out and gathers two blocks at a time.
-Not counted: what kernels need for themselves, fragmentation, buffers of communication.
+Not counted: what turns masks into tokens, its multiplications and its graph (parameters are); what kernels
+need for themselves, fragmentation, buffers of communication.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from models.vision.tiles import TileLayout, candidate_grids, sequence_length
 
 Sharding = Literal["ddp", "fsdp"]
 _HALF, _FULL = 2, 4  # bytes of a bfloat16 and a float32
+
+
+class UnfitRegionsError(ValueError):
+    """No run of a stage begins with samples of so many regions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,14 +145,14 @@ def count_stage(recipe: RegionRecipe, plan: StagePlan, sample: SampleShape) -> S
         sample: How long samples are.
 
     Raises:
-        ValueError: If a part of the stage is not in the model, regions are asked of a model that sees none,
-            or the sample is longer than the language model reads.
+        ValueError: If a part of the stage is not in the model, or the sample is longer than the language
+            model reads.
+        UnfitRegionsError: If the model sees no regions or not so many, or none reaches a part that learns.
     """
+    check_regions(recipe, plan, sample)
     model = planned_model(recipe.model, recipe.language)
     nn.Module.to(model, torch.bfloat16)
     begin_stage(model, plan)
-    if sample.regions and recipe.model.regions is None:
-        raise ValueError(f"the model sees no regions, got samples with {sample.regions}.")
     image_tokens, canvases = largest_image(model)
     slots = len(recipe.model.regions.slots) if recipe.model.regions else 0
     length = image_tokens + sample.regions * slots + sample.text
@@ -172,6 +177,28 @@ def count_stage(recipe: RegionRecipe, plan: StagePlan, sample: SampleShape) -> S
         sample_flops=flops
         + (3 if head.weight.requires_grad else 2) * 2 * sample.answer * head.weight.numel(),
     )
+
+
+def check_regions(recipe: RegionRecipe, plan: StagePlan, sample: SampleShape) -> None:
+    """Refuse samples with which no run of the stage begins; all of them have an image.
+
+    Raises:
+        UnfitRegionsError: If the model sees no regions or not so many, or none reaches a part that learns.
+    """
+    settings = recipe.model.regions
+    if settings is None:
+        if sample.regions:
+            raise UnfitRegionsError(f"the model sees no regions, got samples with {sample.regions}.")
+        return
+    if sample.regions > settings.most:
+        raise UnfitRegionsError(
+            f"the model sees at most {settings.most} regions of an image, got samples with {sample.regions}."
+        )
+    parts = [trained.part for trained in plan.train if trained.part.split(".")[0] == "regions"]
+    if parts and not sample.regions:
+        raise UnfitRegionsError(
+            f"stage {plan.name!r} trains {parts[0]!r}, which samples without regions do not reach."
+        )
 
 
 def estimate_stage(

@@ -1,7 +1,7 @@
 """From conversations about images to batches, and from answers to text. Saved beside the model it serves."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -43,16 +43,23 @@ class RegionProcessor:
     Args:
         tokenizer: Has the placeholders of the settings; ``new_processor`` adds them.
         settings: Of the model.
+        new: Placeholders that the tokenizer has only since now, so that no language model has learned them.
 
     Raises:
         TypeError: If the tokenizer is not one that a ``tokenizer.json`` holds.
         ValueError: If the tokenizer lacks a placeholder, a mark of the template, or what ends an answer.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        settings: ModelSettings,
+        *,
+        new: Collection[str] = (),
+    ) -> None:
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise TypeError(f"tokenizer must be a PreTrainedTokenizerFast, got {type(tokenizer).__name__}.")
-        self.tokenizer, self.settings = tokenizer, settings
+        self.tokenizer, self.settings, self.new = tokenizer, settings, frozenset(new)
         self.template = chat_template(settings)
         self.placeholder_ids = token_ids(tokenizer, settings.placeholders)
         terminator = self.template.terminator or tokenizer.eos_token
@@ -263,8 +270,10 @@ def new_processor(tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -
     Raises:
         ValueError: If the vocabulary has one as ordinary text, or lacks a mark of the template.
     """
+    before = {token.content for token in tokenizer.added_tokens_decoder.values()}
     add_tokens(tokenizer, settings.placeholders)
-    return RegionProcessor(tokenizer, settings)
+    new = frozenset(settings.placeholders) - before
+    return RegionProcessor(tokenizer, settings, new=new)
 
 
 def _batch(

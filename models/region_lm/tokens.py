@@ -6,6 +6,7 @@ letters, never the token.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import cast
 
 import torch
@@ -18,6 +19,8 @@ POSITION = "<pos>"
 
 _ANCHOR = "\x1e"
 """A control character that no vocabulary merges with its neighbours."""
+_LETTER = "a"
+"""Read alike at the start of a text and behind the anchor, unless something is put before texts."""
 
 
 def add_tokens(tokenizer: PreTrainedTokenizerBase, names: Sequence[str]) -> dict[str, int]:
@@ -70,7 +73,9 @@ def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str, *, first: bool = Fa
     """Turn text into ids as if it stood inside a longer text; special tokens in it are only letters.
 
     SentencePiece vocabularies put a space before whatever they read. In the middle of a sequence that would
-    be a space that nobody wrote, so the text is read behind a control character, which then goes.
+    be a space that nobody wrote, so the text is read behind a control character, which then goes. Other
+    vocabularies read it as it is: byte-level ones would take a sign at its begin together with that
+    character, and read ``'s`` as two pieces.
 
     Args:
         tokenizer: Of any kind.
@@ -82,11 +87,18 @@ def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str, *, first: bool = Fa
     """
     if not text:
         return []
-    if not first:
-        anchor, joined = _read(tokenizer, _ANCHOR), _read(tokenizer, _ANCHOR + text)
-        if joined[: len(anchor)] == anchor:
-            return joined[len(anchor) :]
-    return _read(tokenizer, text)
+    return _read(tokenizer, text) if first or not _prepends(tokenizer) else _behind_anchor(tokenizer, text)
+
+
+@lru_cache(maxsize=4)
+def _prepends(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a vocabulary puts something before texts; asked once, since reading is slow."""
+    return _behind_anchor(tokenizer, _LETTER) != _read(tokenizer, _LETTER)
+
+
+def _behind_anchor(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    anchor, joined = _read(tokenizer, _ANCHOR), _read(tokenizer, _ANCHOR + text)
+    return joined[len(anchor) :] if joined[: len(anchor)] == anchor else _read(tokenizer, text)
 
 
 def _read(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -114,12 +114,24 @@ def declared_rates(model: nn.Module, plan: StagePlan) -> dict[str, float]:
         ValueError: If a part of the plan has no parameter in the model, or the plan has adapters and the
             model does not.
     """
+    rates = _rates_of_parts(model, plan)
+    if plan.lora:
+        rate = plan.lora.learning_rate
+        adapters = {name: rate for name, _ in model.named_parameters() if is_adapter(name)}
+        if not adapters:
+            raise ValueError(f"stage {plan.name!r} has adapters and the model has none: call begin_stage.")
+        # In the order of the model: optimizers number what they hold.
+        both = {**rates, **adapters}
+        rates = {name: both[name] for name, _ in model.named_parameters() if name in both}
+    return rates
+
+
+def _rates_of_parts(model: nn.Module, plan: StagePlan) -> dict[str, float]:
+    """Return the rates of parameters that are no adapters, after checking that every part is there."""
     rates: dict[str, float] = {}
     used: set[str] = set()
     for name, _ in model.named_parameters():
         if is_adapter(name):
-            if plan.lora:
-                rates[name] = plan.lora.learning_rate
             continue
         fitting = [part for part in plan.train if name == part.part or name.startswith(f"{part.part}.")]
         if fitting:
@@ -131,8 +143,6 @@ def declared_rates(model: nn.Module, plan: StagePlan) -> dict[str, float]:
         raise ValueError(
             f"stage {plan.name!r} trains {unused[0]!r}, which the model does not have; it has {parts}."
         )
-    if plan.lora and not any(map(is_adapter, rates)):
-        raise ValueError(f"stage {plan.name!r} has adapters and the model has none: call begin_stage.")
     return rates
 
 
@@ -145,12 +155,14 @@ def begin_stage(model: nn.Module, plan: StagePlan) -> None:
 
     Raises:
         ValueError: If a part is not in the model, adapters of an earlier stage are not merged, or a target
-            of the adapters is no layer of the language model.
+            of the adapters is no layer of the language model, or one that shares its weight with the input
+            embedding. The model then is as it was.
     """
     if has_adapters(model):
         raise ValueError(
             f"adapters of an earlier stage are in the model: merge_adapters before {plan.name!r}."
         )
+    _rates_of_parts(model, plan)
     if plan.lora:
         _add_adapters(model, plan.lora)
     rates = declared_rates(model, plan)
@@ -208,6 +220,13 @@ def _add_adapters(model: nn.Module, lora: LoraSettings) -> None:
     linear = {name.split(".")[-1] for name, part in language.named_modules() if isinstance(part, nn.Linear)}
     if missing := [target for target in lora.targets if target not in linear]:
         raise ValueError(f"the language model has no linear layer {missing[0]!r}; it has {sorted(linear)}.")
+    table = language.get_input_embeddings().weight  # type: ignore[operator]  # of transformers
+    for name, part in language.named_modules():
+        if name.split(".")[-1] in lora.targets and getattr(part, "weight", None) is table:
+            raise ValueError(
+                f"{name!r} of the language model is its input embedding as well (tied): an adapter on one of "
+                "both cannot be merged. Leave it out of lora.targets."
+            )
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # a float does as well

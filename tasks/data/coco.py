@@ -6,13 +6,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tasks.data.importing import annotation_file
 from tasks.data.records import ImageRecord, MaskRle, RegionRecord
 from tasks.data.rle import from_polygons, from_runs, mask_area, run_lengths
 from tasks.data.strict_json import JsonValue, read_json
 from tasks.errors import DataError
+
+MARGIN: Final = 1.0
+"""Pixels that a box may end outside its image: rounding, not imagination."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +137,39 @@ def clip_box(bbox: Sequence[float], height: int, width: int) -> tuple[float, flo
     x, y, box_width, box_height = (float(number) for number in bbox)
     right, bottom = min(x + box_width, width), min(y + box_height, height)
     return max(x, 0.0), max(y, 0.0), right, bottom
+
+
+def read_box(bbox: JsonValue, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Turn ``[x, y, width, height]`` into ``(left, top, right, bottom)`` that ends at the image's border.
+
+    Args:
+        bbox: The raw value, in pixels.
+        size: Height and width of the image in pixels.
+
+    Raises:
+        ValueError: If it is malformed, has no extent, or leaves the image by more than a pixel.
+    """
+    height, width = size
+    if type(bbox) is not list or len(bbox) != 4 or any(type(side) not in (int, float) for side in bbox):
+        raise ValueError(f"bbox must be 4 numbers, got {str(bbox)[:80]}.")
+    x, y, box_width, box_height = bbox
+    if not (box_width > 0 and box_height > 0):
+        raise ValueError(f"bbox must have a positive width and height, got {bbox}.")
+    if min(x, y) < -MARGIN or x + box_width > width + MARGIN or y + box_height > height + MARGIN:
+        raise ValueError(f"bbox {bbox} lies outside the image of {width}x{height}.")
+    return clip_box(bbox, height, width)
+
+
+def read_flag(row: Mapping[str, Any], key: str) -> bool:
+    """Read a flag such as ``iscrowd``; one that is not there is not set.
+
+    Raises:
+        ValueError: If it is neither 0, 1, true nor false: what it means would be a guess.
+    """
+    value = row.get(key, 0)
+    if type(value) not in (int, bool) or value not in (0, 1):
+        raise ValueError(f"{key} must be 0, 1, true or false, got {str(value)[:40]!r}.")
+    return bool(value)
 
 
 def to_document(records: Iterable[ImageRecord], categories: Sequence[str]) -> dict[str, Any]:

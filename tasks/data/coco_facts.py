@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tasks.data.coco import read_flag
 from tasks.data.refcoco import check_types
 from tasks.data.region_facts import FactRegion, RegionFacts, read_place
 from tasks.data.region_records import SampleRegion
@@ -29,7 +30,7 @@ def read_coco_facts(path: Path, *, dataset: str, split: str) -> list[RegionFacts
 
     Raises:
         DataError: With the file and the annotation, if it is malformed, an id repeats, its image or category
-            is not there, its mask is empty, or it lies outside its image.
+            is not there, ``iscrowd`` is no flag, its mask is empty, or it lies outside its image.
     """
     names = {row["id"]: row.get("name") for row in read_table(path, "categories")}
 
@@ -38,7 +39,7 @@ def read_coco_facts(path: Path, *, dataset: str, split: str) -> list[RegionFacts
         name = names.get(row["category_id"])
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"category {row['category_id']} has no name in the file.")
-        if row.get("iscrowd", 0) not in (0, False):
+        if read_flag(row, "iscrowd"):
             return None
         box, mask = read_place(row, (image["height"], image["width"]))
         return FactRegion(region=SampleRegion(box_xyxy=box, mask=mask, label=name))
@@ -98,7 +99,8 @@ def read_table(path: Path, table: str, *, optional: bool = False) -> list[Row]:
     """Return a list of a file: objects with an id each.
 
     Raises:
-        DataError: If it is missing, unless that is allowed, or not such a list, or an id repeats.
+        DataError: If it is missing, unless that is allowed, or not such a list, or an id repeats: with both
+            places, from 1.
     """
     document = read_json(path)
     rows = document.get(table) if isinstance(document, dict) else None
@@ -106,13 +108,16 @@ def read_table(path: Path, table: str, *, optional: bool = False) -> list[Row]:
         return []
     if not isinstance(rows, list):
         raise malformed(str(path), f"{table!r} must be a list of objects.")
-    seen: set[int] = set()
+    seen: dict[int, int] = {}
     for place, row in enumerate(rows, start=1):
         if not isinstance(row, dict) or type(row.get("id")) is not int:
             raise malformed(f"{path} {table} {place}", "must be an object with an integer 'id'.")
         if row["id"] in seen:
-            raise malformed(f"{path} {table} {place}", f"id {row['id']} appears a second time.")
-        seen.add(row["id"])
+            raise malformed(
+                f"{path} {table} {place}",
+                f"id {row['id']} appears a second time, first in {table} {seen[row['id']]}.",
+            )
+        seen[row["id"]] = place
     return rows
 
 

@@ -50,6 +50,17 @@ _SIGNATURES = {
     b"version https://git-lfs": "a Git LFS pointer",
 }
 
+_FETCH = "Fetch or export the file again, or leave it out."
+_CURES = {
+    "image-missing": "Correct the path, or fetch the file.",
+    "image-too-large": "Make the picture smaller, and its annotations with it.",
+    "image-wrong-extension": "Give the file the ending of what it holds.",
+    "image-animated": "Save one picture of it.",
+    "image-exif-rotated": "Save the file without the tag.",
+    "image-size-mismatch": "Correct the annotations, or fetch the picture that they were made on.",
+    "image-mode": "Save it as 8-bit RGB.",
+}
+
 Rgb = NDArray[np.uint8]
 
 
@@ -59,6 +70,10 @@ class ImageProblem(ValueError):
     def __init__(self, rule: str, sentence: str) -> None:
         super().__init__(sentence)
         self.rule, self.sentence = rule, sentence
+
+    def of(self, path: Path) -> DataError:
+        """Return what a user is told who asked for this file alone."""
+        return DataError(self.sentence, obj=str(path), hint=_CURES.get(self.rule, _FETCH))
 
 
 def read_rgb(path: Path, *, height: int | None = None, width: int | None = None) -> Rgb:
@@ -79,9 +94,7 @@ def read_rgb(path: Path, *, height: int | None = None, width: int | None = None)
     try:
         return decode_image(path, height=height, width=width)
     except ImageProblem as problem:
-        raise DataError(
-            problem.sentence, obj=str(path), hint="Run `groundwork data check` for the whole list."
-        ) from problem
+        raise problem.of(path) from problem
 
 
 def decode_image(path: Path, *, height: int | None = None, width: int | None = None) -> Rgb:
@@ -99,7 +112,7 @@ def decode_image(path: Path, *, height: int | None = None, width: int | None = N
         except _DECODER_ERRORS as error:
             if isinstance(error, ImageProblem):
                 raise
-            raise ImageProblem("image-undecodable", f"does not decode whole: {error}.") from error
+            raise _damaged(error) from error
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -113,9 +126,7 @@ def read_size(path: Path) -> tuple[int, int]:
             _check_header(image, path)
             return image.height, image.width
     except ImageProblem as problem:
-        raise DataError(
-            problem.sentence, obj=str(path), hint="Run `groundwork data check` for the whole list."
-        ) from problem
+        raise problem.of(path) from problem
 
 
 @contextmanager
@@ -159,6 +170,11 @@ def _check_header(image: Image.Image, path: Path) -> None:
         )
     if kind != "MPO" and getattr(image, "n_frames", 1) != 1:
         raise ImageProblem("image-animated", "holds more than one picture.")
+    if kind == "PNG":  # its EXIF may stand behind the pixels, which Pillow decodes on the way there
+        try:
+            image.load()
+        except _DECODER_ERRORS as error:
+            raise _damaged(error) from error
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except _DECODER_ERRORS as error:
@@ -168,6 +184,13 @@ def _check_header(image: Image.Image, path: Path) -> None:
             "image-exif-rotated",
             f"EXIF orientation is {orientation}: turn the pixels and remove the tag, then check the boxes.",
         )
+
+
+def _damaged(error: Exception) -> ImageProblem:
+    """Say what became of a file whose header is that of an image."""
+    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+        return ImageProblem("image-undecodable", "is truncated: it ends before its last pixel.")
+    return ImageProblem("image-undecodable", f"is damaged: {str(error).rstrip('.')}.")
 
 
 def _check_size(image: Image.Image, height: int | None, width: int | None) -> None:

@@ -6,7 +6,8 @@ with ``bbox`` (``xywh``), ``segmentation``, or both. Categories are numbered by 
 
 Nothing is repaired: an unknown or repeated id, a number that is not finite, a box without extent or more than
 one pixel outside its image, a mask that does not fit, a score outside [0, 1] each stop the reader with the
-row. An image without a result has no detection; that is how the format says so, and it scores 0.
+row, and a repeated id with both. An image without a result has no detection; that is how the format says so,
+and it scores 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,13 @@ import numpy as np
 from evaluation.definition import KINDS, Kind
 from evaluation.instances import ImageDetections, ImageTruth
 from evaluation.lvis_truth import LvisCategory, LvisImage, check_lists
-from tasks.data.coco import clip_box, read_mask
+from tasks.data.coco import read_box, read_mask
 from tasks.data.records import MaskRle, check_box
 from tasks.data.refcoco import check_types
 from tasks.data.rle import mask_box
 from tasks.data.strict_json import JsonValue, read_json
 from tasks.errors import DataError
 
-_MARGIN: Final = 1.0  # pixels that a box may end outside its image: rounding, not imagination
 _NUMBER: Final = (int, float)
 _LISTS: Final = ("neg_category_ids", "not_exhaustive_category_ids")
 _Row = Mapping[str, Any]
@@ -69,11 +69,13 @@ def read_lvis(path: Path) -> LvisSplit:
     place = {number: index for index, number in enumerate(categories)}
     sizes = _images(path, tables["images"], place)
     rows: dict[int, list[_Row]] = {number: [] for number in sizes}
-    seen: set[int] = set()
+    seen: dict[int, int] = {}
     for index, row in enumerate(tables["annotations"], start=1):
         where = f"{path} annotation {index}"
         try:
-            rows[_annotation(row, sizes, place, seen)["image_id"]].append(row)
+            checked = _annotation(row, sizes, place)
+            _new(row, "annotation", index, seen)
+            rows[checked["image_id"]].append(row)
         except ValueError as error:
             raise _invalid(where, str(error)) from error
     images = []
@@ -137,12 +139,13 @@ def _tables(path: Path) -> dict[str, list[JsonValue]]:
 
 def _categories(path: Path, rows: Sequence[JsonValue]) -> dict[int, LvisCategory]:
     categories: dict[int, LvisCategory] = {}
+    seen: dict[int, int] = {}
     for index, row in enumerate(rows, start=1):
         try:
             check_types(row, "a category", id=int, frequency=str)
             if type(row.get("name")) is not str:
                 raise ValueError(f"a category must have 'name' of type str, got {row.get('name')!r}.")
-            _new(row, categories)
+            _new(row, "category", index, seen)
             categories[row["id"]] = LvisCategory(name=row["name"], frequency=row["frequency"])
         except ValueError as error:
             raise _invalid(f"{path} category {index}", str(error)) from error
@@ -151,10 +154,11 @@ def _categories(path: Path, rows: Sequence[JsonValue]) -> dict[int, LvisCategory
 
 def _images(path: Path, rows: Sequence[JsonValue], place: Mapping[int, int]) -> dict[int, _Row]:
     images: dict[int, _Row] = {}
+    seen: dict[int, int] = {}
     for index, row in enumerate(rows, start=1):
         try:
             check_types(row, "an image", id=int, height=int, width=int, **dict.fromkeys(_LISTS, list))
-            _new(row, images)
+            _new(row, "image", index, seen)
             if min(row["height"], row["width"]) < 1:
                 raise ValueError(f"image size must be positive, got {row['width']}x{row['height']}.")
             for name in _LISTS:
@@ -169,10 +173,8 @@ def _images(path: Path, rows: Sequence[JsonValue], place: Mapping[int, int]) -> 
     return images
 
 
-def _annotation(row: JsonValue, sizes: Mapping[int, _Row], place: Mapping[int, int], seen: set[int]) -> _Row:
+def _annotation(row: JsonValue, sizes: Mapping[int, _Row], place: Mapping[int, int]) -> _Row:
     check_types(row, "an annotation", id=int, area=_NUMBER)
-    _new(row, seen)
-    seen.add(row["id"])
     _known(row, "category_id", place)
     image = sizes[_known(row, "image_id", sizes)]
     if row.get("iscrowd", 0) != 0:
@@ -245,15 +247,7 @@ def _detections(truth: ImageTruth, items: Sequence[_Found]) -> ImageDetections:
 
 
 def _box(row: _Row, height: int, width: int) -> _Box:
-    bbox = row.get("bbox")
-    if type(bbox) is not list or len(bbox) != 4 or any(type(number) not in _NUMBER for number in bbox):
-        raise ValueError(f"bbox must be 4 numbers, got {str(bbox)[:80]}.")
-    x, y, box_width, box_height = bbox
-    if not (box_width > 0 and box_height > 0):
-        raise ValueError(f"bbox must have a positive width and height, got {bbox}.")
-    if min(x, y) < -_MARGIN or x + box_width > width + _MARGIN or y + box_height > height + _MARGIN:
-        raise ValueError(f"bbox {bbox} lies outside the image of {width}x{height}.")
-    box = clip_box(bbox, height, width)
+    box = read_box(row.get("bbox"), (height, width))
     check_box(box)
     return box
 
@@ -265,9 +259,11 @@ def _known(row: _Row, key: str, known: Mapping[int, Any]) -> int:
     return number
 
 
-def _new(row: _Row, seen: Mapping[int, Any] | set[int]) -> None:
+def _new(row: _Row, name: str, index: int, seen: dict[int, int]) -> None:
+    """Refuse an id that an earlier row has; ``seen`` gets the place of this one. Raises ValueError."""
     if row["id"] in seen:
-        raise ValueError(f"id {row['id']} appears a second time.")
+        raise ValueError(f"id {row['id']} appears a second time, first in {name} {seen[row['id']]}.")
+    seen[row["id"]] = index
 
 
 def _invalid(where: str, message: str) -> DataError:

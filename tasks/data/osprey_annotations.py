@@ -1,16 +1,18 @@
 """Two files in COCO form that Osprey trains on, as facts: captions stand where COCO has none.
 
-* Visual Genome with masks drawn from its boxes: ``annotations[].caption``; what has ``"ignore": true`` is
-  left out, as the file says.
+* Visual Genome with masks drawn from its boxes: ``annotations[].caption``; what has ``"ignore": true`` or 1
+  is left out, as the file says.
 * RefCOCO with masks: each expression has an entry in ``images``, with ``caption`` and the id of the picture
   in ``original_id``; its annotation is what the expression means, with its own ``original_id``.
 
-Source: the loaders of https://github.com/CircleRadon/Osprey.
+Source: the loaders of https://github.com/CircleRadon/Osprey. As there, ``iscrowd`` decides nothing: a caption
+is about its annotation, be it a crowd or not.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
+from tasks.data.coco import read_flag
 from tasks.data.coco_facts import Row, malformed, read_annotations, read_table
 from tasks.data.refcoco import check_types
 from tasks.data.region_facts import FactRegion, RegionFacts, read_place
@@ -31,11 +33,11 @@ def read_captioned_regions(path: Path, *, dataset: str, split: str = "train") ->
 
     Raises:
         DataError: With the file and the annotation, if it is malformed, names an image that is not there, has
-            no caption, an empty mask, or a place outside its image.
+            no caption, an ``ignore`` that is no flag, an empty mask, or a place outside its image.
     """
 
     def text(row: Row, _: Row) -> str | None:
-        if row.get("ignore", False) not in (False, 0):
+        if read_flag(row, "ignore"):
             return None
         return str(check_types(row, "an annotation", caption=str)["caption"])
 

@@ -33,8 +33,8 @@ Kind: TypeAlias = Literal["conversation", "part", "short_form", "lvis"]
 
 _SHORT: Final = ("part", "short_form")
 _ROLES: Final[dict[str, Role]] = {"human": "user", "gpt": "assistant"}
-_COCO_2014: Final = re.compile(r"COCO_(?:train|val)2014_(\d{12}\.jpg)")
-_PREFIX: Final = re.compile(r"<region(\d+)>:\s*")
+_COCO_2014: Final = re.compile(r"COCO_(?:train|val)2014_([0-9]{12}\.jpg)")
+_PREFIX: Final = re.compile(r"<region([0-9]{1,9})>:\s*")
 _Row = dict[str, Any]
 
 

@@ -3,7 +3,7 @@
 Names and shapes are read first. Weights come one at a time, so no more than one is held that nobody wants.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,7 +72,7 @@ def find_weights(path: Path, *, sandbox: bool) -> list[WeightFile]:
         The files, with no name twice.
 
     Raises:
-        DataError: If there are no weights, a part is missing, or a name stands twice.
+        DataError: If there is no such path, there are no weights, a part is missing, or a name stands twice.
         IntegrityError: If a file is damaged, or a pickle and ``sandbox`` was not said.
     """
     paths, named = _paths(path)
@@ -96,8 +96,67 @@ def find_weights(path: Path, *, sandbox: bool) -> list[WeightFile]:
     return files
 
 
+def find_index(folder: Path) -> Path | None:
+    """Return the list of parts by which ``find_weights`` finds the files of a folder; None: it needs none."""
+    for index, single in _KINDS:
+        if (folder / index).is_file():
+            return folder / index
+        if (folder / single).is_file():
+            return None
+    return None
+
+
+def check_present(places: Mapping[str, Path | None]) -> None:
+    """Refuse what is named and not there.
+
+    Args:
+        places: By the option that named it; an argument has none.
+
+    Raises:
+        DataError: With the option and the path.
+    """
+    for option, path in places.items():
+        if path is not None and not path.exists():
+            raise DataError(
+                "no such file or folder.",
+                obj=f"{option} {path}".strip(),
+                hint="Correct the path; a relative one starts where the command runs.",
+            )
+
+
+def check_floating(files: Sequence[WeightFile], names: Container[str]) -> None:
+    """Refuse weights that are stored as anything but floating numbers: read as such they are others.
+
+    Args:
+        files: Looked into.
+        names: Which of their entries are weights.
+
+    Raises:
+        DataError: With the file and the weight.
+    """
+    for file in files:
+        for name, kind in file.dtypes.items():
+            if name in names and kind not in _FLOATS.values():
+                raise DataError(
+                    f"holds {name!r} as {kind}: it is quantised, or no weight.",
+                    obj=str(file.path),
+                    hint="Fetch the checkpoint with floating weights.",
+                )
+
+
+def check_finite(name: str, value: Tensor, path: Path) -> None:
+    """Refuse a weight that holds NaN or infinity.
+
+    Raises:
+        DataError: With the file and the weight.
+    """
+    if not value.isfinite().all():
+        raise DataError(f"{name!r} holds NaN or infinity.", obj=str(path), hint="Fetch the checkpoint again.")
+
+
 def _paths(path: Path) -> tuple[list[Path], set[str]]:
     """Return the files of a checkpoint and the names that its index promises."""
+    check_present({"": path})
     if path.is_file():
         return [path], set()
     for index, single in _KINDS:

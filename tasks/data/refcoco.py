@@ -5,8 +5,8 @@
 gRefCOCO an expression may speak of several annotations, or of none: then its ids are ``[-1]`` or ``[]``.
 
 Source: the tools of RefCOCO (Yu et al., arXiv 1608.00272) and gRefCOCO (Liu et al., arXiv 2306.00968).
-Regions marked as a crowd are left out, and so are polygons of fewer than three points beside others, as in
-the code released with gRefCOCO. Boxes are ``xywh`` in the files.
+Regions marked as a crowd are left out and counted; polygons of fewer than three points are left out beside
+others. Both is as in the code released with gRefCOCO. Boxes are ``xywh`` in the files.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.data.coco import clip_box, read_mask
+from tasks.data.coco import read_box, read_flag, read_mask
 from tasks.data.plain_pickle import read_plain_pickle
 from tasks.data.referring import ReferredRegion, ReferringRecord
 from tasks.data.strict_json import JsonValue, read_json
@@ -43,7 +43,7 @@ def read_references(
     Raises:
         DataError: With the file and the reference, if a file is malformed or holds code, a reference names an
             image or annotation that is not there or lies on another image, repeats a sentence id, or has
-            nothing but crowds.
+            nothing but crowds, or a box or mask does not lie in its image.
     """
     if references.suffix == ".p":
         rows = read_plain_pickle(references)
@@ -84,6 +84,7 @@ def _record(
     *,
     source: str,
     regions: tuple[ReferredRegion, ...],
+    crowds: int,
     distractors: int | None,
 ) -> ReferringRecord:
     return ReferringRecord(
@@ -97,6 +98,7 @@ def _record(
         height=image["height"],
         width=image["width"],
         regions=regions,
+        crowds=crowds,
         distractors=distractors,
     )
 
@@ -164,12 +166,16 @@ class _Tables:
             if not isinstance(rows, list):
                 raise _invalid(str(path), f"must have a list {name!r}.")
             tables[name] = {}
-            for row in rows:
+            places: dict[int, int] = {}
+            for place, row in enumerate(rows, start=1):
                 if not isinstance(row, dict) or type(row.get("id")) is not int:
                     raise _invalid(str(path), f"each of {name!r} must be an object with an integer 'id'.")
-                if row["id"] in tables[name]:
-                    raise _invalid(str(path), f"id {row['id']} appears twice in {name!r}.")
-                tables[name][row["id"]] = row
+                if row["id"] in places:
+                    raise _invalid(
+                        str(path),
+                        f"id {row['id']} appears twice in {name!r}: entries {places[row['id']]} and {place}.",
+                    )
+                tables[name][row["id"]], places[row["id"]] = row, place
         on_image: dict[object, list[_Row]] = {}
         for row in tables["annotations"].values():
             if type(row.get("image_id")) is int:
@@ -184,9 +190,14 @@ class _Tables:
 
     def spoken_of(self, ids: tuple[int, ...], image: _Row) -> _Row:
         """Return the fields of a record about the regions of a reference. Raises ValueError."""
-        return {"regions": self._regions(ids, image), "distractors": self._distractors(ids, image)}
+        kept = self._without_crowds(ids, image)
+        return {
+            "regions": tuple(self._region(number, image) for number in kept),
+            "crowds": len(ids) - len(kept),
+            "distractors": self._distractors(ids, image),
+        }
 
-    def _regions(self, ids: tuple[int, ...], image: _Row) -> tuple[ReferredRegion, ...]:
+    def _without_crowds(self, ids: tuple[int, ...], image: _Row) -> list[int]:
         if unknown := [number for number in ids if number not in self.annotations]:
             raise ValueError(f"annotation {unknown[0]} is not in the instances.")
         for number in ids:
@@ -195,10 +206,10 @@ class _Tables:
                     f"annotation {number} lies on image {self.annotations[number].get('image_id')}, "
                     f"the reference on {image['id']}."
                 )
-        kept = [number for number in ids if not self.annotations[number].get("iscrowd", 0)]
+        kept = [number for number in ids if not _is_crowd(self.annotations[number])]
         if ids and not kept:
             raise ValueError(f"annotations {list(ids)} are crowds; no region is left.")
-        return tuple(self._region(number, image) for number in kept)
+        return kept
 
     def _distractors(self, ids: tuple[int, ...], image: _Row) -> int | None:
         """Count what is of the category of what is meant, but not meant; crowds are not counted.
@@ -209,7 +220,7 @@ class _Tables:
         if not meant or any(type(category) is not int for category in meant):
             return None
         others = (row for row in self.on_image[image["id"]] if row["id"] not in ids)
-        return sum(row.get("category_id") in meant and not row.get("iscrowd", 0) for row in others)
+        return sum(row.get("category_id") in meant and not _is_crowd(row) for row in others)
 
     def _region(self, number: int, image: _Row) -> ReferredRegion:
         if number not in self.read_before:
@@ -219,6 +230,13 @@ class _Tables:
             except ValueError as error:
                 raise ValueError(f"annotation {number}: {error}") from error
         return self.read_before[number]
+
+
+def _is_crowd(row: _Row) -> bool:
+    try:
+        return read_flag(row, "iscrowd")
+    except ValueError as error:
+        raise ValueError(f"annotation {row['id']}: {error}") from error
 
 
 def read_region(row: _Row, image: _Row, *, region_id: int | None, masks: bool) -> ReferredRegion:
@@ -231,17 +249,15 @@ def read_region(row: _Row, image: _Row, *, region_id: int | None, masks: bool) -
         masks: False leaves the mask unread.
 
     Raises:
-        ValueError: If the box or the mask is malformed or does not fit the image.
+        ValueError: If the box or the mask is malformed or leaves the image by more than a pixel.
     """
-    height, width, bbox = image["height"], image["width"], row.get("bbox")
-    if type(bbox) is not list or len(bbox) != 4 or any(type(number) not in (int, float) for number in bbox):
-        raise ValueError(f"bbox must be 4 numbers, got {_shown(bbox)}.")
+    height, width = image["height"], image["width"]
     shape = row.get("segmentation") if masks else None
     if type(shape) is list:
         shape = [part for part in shape if type(part) is not list or len(part) >= 6] or shape
     return ReferredRegion(
         region_id=region_id,
-        box_xyxy=clip_box(bbox, height, width),
+        box_xyxy=read_box(row.get("bbox"), (height, width)),
         mask=None if shape is None else read_mask(shape, height, width),
     )
 

@@ -54,6 +54,8 @@ class ReferringRecord:
     """Of the original image, in pixels."""
     regions: tuple[ReferredRegion, ...]
     """Empty where the image has no such thing."""
+    crowds: int = 0
+    """Groups, marked as crowds in the source, that the expression speaks of beside its regions; no region."""
     distractors: int | None = None
     """Other objects of the same category in the image; None where the source does not tell."""
 
@@ -70,6 +72,8 @@ class ReferringRecord:
             raise ValueError(f"file must stay inside the dataset, got {self.file!r}.")
         if self.height < 1 or self.width < 1:
             raise ValueError(f"image size must be positive, got {self.width}x{self.height}.")
+        if self.crowds < 0:
+            raise ValueError(f"crowds must be at least 0, got {self.crowds}.")
         if self.distractors is not None and self.distractors < 0:
             raise ValueError(f"distractors must be at least 0, got {self.distractors}.")
 
@@ -79,7 +83,7 @@ class ReferringRecord:
         return cls(**{**value, "regions": tuple(_region_from_json(item) for item in value["regions"])})
 
     def to_json(self) -> dict[str, Any]:
-        """Write one line of a prepared file; what is not known has no key."""
+        """Write one line of a prepared file; what is not known or not there has no key."""
         value: dict[str, Any] = {
             "expression_id": self.expression_id,
             "object_key": self.object_key,
@@ -92,6 +96,8 @@ class ReferringRecord:
             "width": self.width,
             "regions": [_region_to_json(region) for region in self.regions],
         }
+        if self.crowds:
+            value["crowds"] = self.crowds
         return value if self.distractors is None else value | {"distractors": self.distractors}
 
 

@@ -16,7 +16,7 @@ from tasks.data.strict_json import JsonValue, parse_json, read_json
 from tasks.errors import DataError
 
 _LINE_KEYS: Final = {"img_id", "image_id", "sent", "bbox", "width", "height"}
-_IMG_ID = re.compile(r"(COCO_(?:train|val)2014_(\d{12}))_(\d+)")
+_IMG_ID = re.compile(r"(COCO_(?:train|val)2014_([0-9]{12}))_([0-9]{1,18})")
 _NUMBERED_BY_ANNOTATION = "refcocog/"
 """Sources whose ``img_id`` ends in the annotation id; elsewhere it is the place in a list of the authors."""
 

@@ -50,13 +50,16 @@ def read_region_directory(folder: Path) -> RegionDirectory:
 
 
 def count_samples(samples: Sequence[RegionSample]) -> dict[str, Any]:
-    """Count what samples hold: images, regions by how their place is known, questions by kind."""
+    """Count what samples hold: images, regions by how their place is known, questions by kind.
+
+    All files start from one folder, so samples of several datasets with one file are about one image.
+    """
     regions = [region for sample in samples for region in sample.regions]
     questions = questions_of(samples)
     kinds = Counter(question.kind for question in questions)
     return {
         "samples": len(samples),
-        "images": len({(sample.dataset, sample.file) for sample in samples if sample.file is not None}),
+        "images": len({sample.file for sample in samples if sample.file is not None}),
         "regions": len(regions),
         "masks": sum(region.mask is not None for region in regions),
         "questions": len(questions),

@@ -7,19 +7,16 @@ Yuan et al., "Osprey" (arXiv 2312.10032), Section 4.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from tasks.data.coco import clip_box, read_mask
+from tasks.data.coco import read_box, read_mask
 from tasks.data.lvis import LvisSplit
 from tasks.data.records import ImageRecord, MaskRle
 from tasks.data.refcoco import check_types
 from tasks.data.referring import ReferredRegion, ReferringRecord
 from tasks.data.region_records import Box, SampleRegion, check_file, check_words, outside
-from tasks.data.strict_json import JsonValue, read_json
+from tasks.data.strict_json import read_json
 from tasks.errors import DataError
-
-MARGIN: Final = 1.0
-"""Pixels that a box may end outside its image: rounding, not imagination."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +86,8 @@ def facts_of_images(records: Iterable[ImageRecord], *, dataset: str, split: str)
 def facts_of_expressions(records: Iterable[ReferringRecord]) -> list[RegionFacts]:
     """Gather the expressions about each region of each image.
 
-    Expressions of no region, or of several at once, are about no region alone and are left out.
+    Expressions of no region, or of several at once, are about no region alone and are left out; so are those
+    of a region and a crowd, which has no region of its own.
 
     Raises:
         DataError: Naming the region, if its mask has no pixel.
@@ -97,7 +95,7 @@ def facts_of_expressions(records: Iterable[ReferringRecord]) -> list[RegionFacts
     images: dict[tuple[str, str, int], dict[object, tuple[ReferredRegion, list[str]]]] = {}
     about: dict[tuple[str, str, int], ReferringRecord] = {}
     for record in records:
-        if len(record.regions) != 1:
+        if len(record.regions) != 1 or record.crowds:
             continue
         image = record.source, record.split, record.image_id
         about.setdefault(image, record)
@@ -201,23 +199,6 @@ def read_place(row: Mapping[str, Any], size: tuple[int, int]) -> tuple[Box | Non
     )
 
 
-def read_box(bbox: JsonValue, size: tuple[int, int]) -> Box:
-    """Turn ``[x, y, width, height]`` into ``(left, top, right, bottom)`` that ends at the image's border.
-
-    Raises:
-        ValueError: If it is malformed, has no extent, or leaves the image by more than a pixel.
-    """
-    height, width = size
-    if type(bbox) is not list or len(bbox) != 4 or any(type(side) not in (int, float) for side in bbox):
-        raise ValueError(f"bbox must be 4 numbers, got {str(bbox)[:80]}.")
-    x, y, box_width, box_height = bbox
-    if not (box_width > 0 and box_height > 0):
-        raise ValueError(f"bbox must have a positive width and height, got {bbox}.")
-    if min(x, y) < -MARGIN or x + box_width > width + MARGIN or y + box_height > height + MARGIN:
-        raise ValueError(f"bbox {bbox} lies outside the image of {width}x{height}.")
-    return clip_box(bbox, height, width)
-
-
 _Row = tuple[str, Box | None, MaskRle | None, str | None, tuple[str, ...]]
 
 
@@ -237,11 +218,6 @@ def _facts(
         )
     except ValueError as error:
         raise _invalid(f"{dataset} {split} image {image_id}", str(error)) from error
-
-
-def _four(box: Sequence[float]) -> Box:
-    left, top, right, bottom = box
-    return left, top, right, bottom
 
 
 def labels_of(facts: Sequence[RegionFacts]) -> tuple[str, ...]:

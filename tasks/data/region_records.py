@@ -19,7 +19,7 @@ MAX_REGIONS: Final = 100
 """Of one sample."""
 MAX_CHARACTERS: Final = 100_000
 """Of one piece of text."""
-MARK: Final = re.compile(r"<region(\d{1,9})>")
+MARK: Final = re.compile(r"<region([0-9]{1,9})>")
 """How files cite a region, counted from 1."""
 
 Role: TypeAlias = Literal["user", "assistant"]

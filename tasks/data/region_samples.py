@@ -92,6 +92,8 @@ def exists_samples(
 ) -> list[RegionSample]:
     """Ask whether a region is of a category: half of the answers of all images are yes, give or take one.
 
+    What is yes is drawn over all images, so the earlier answers of a conversation do not tell the later ones.
+
     Args:
         facts: Of images whose regions have categories; regions without one are left out.
         seed: Decides order, categories and questions.
@@ -114,18 +116,17 @@ def exists_samples(
         raise ValueError(f"at least 2 categories are needed to say no, got {list(names)}.")
     if (negative == "similar") != (similar is not None):
         raise ValueError("similar must be given for negative='similar', and for nothing else.")
+    known_in = [[fact for fact in image.regions if fact.region.label is not None] for image in facts]
+    num_asked = sum(min(len(known), most) for known in known_in)
+    # Halved over all images: where each image has as many yes as no, earlier answers tell the later ones.
+    truths = iter(np.random.default_rng([seed, epoch]).permutation(num_asked) < (num_asked + 1) // 2)
     samples = []
-    surplus = 0  # of yes over no
-    for image in facts:
+    for image, known in zip(facts, known_in, strict=True):
         generator = _generator(image, seed, epoch)
-        known = [fact for fact in image.regions if fact.region.label is not None]
         kept = [known[place] for place in generator.permutation(len(known))[:most]]
-        num_yes = (len(kept) + (surplus <= 0)) // 2
-        surplus += 2 * num_yes - len(kept)
-        truths = generator.permutation(np.arange(len(kept)) < num_yes)
         turns: list[RegionTurn] = []
-        for index, (fact, is_yes) in enumerate(zip(kept, truths, strict=True)):
-            own = fact.region.label or ""
+        for index, fact in enumerate(kept):
+            own, is_yes = fact.region.label or "", next(truths)
             likes = (similar or {}).get(own, ())
             label = (
                 own

@@ -78,7 +78,7 @@ def run_lengths(rle: MaskRle) -> NDArray[np.int64]:
     Raises:
         ValueError: If a size, a character or a run is impossible, or the runs do not sum to height x width.
     """
-    _check_size(rle.height, rle.width)
+    check_size(rle.height, rle.width)
     if not rle.counts or not rle.counts.isascii():
         raise ValueError(f"counts must be ASCII text that is not empty, got {rle.counts[:20]!r}.")
     codes = np.frombuffer(rle.counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - ord("0")
@@ -104,7 +104,7 @@ def from_runs(runs: Sequence[int], height: int, width: int) -> MaskRle:
     Raises:
         ValueError: If a run is negative or the runs do not sum to height x width.
     """
-    _check_size(height, width)
+    check_size(height, width)
     if max(runs, default=0) > MAX_PIXELS:
         raise ValueError(f"counts hold a run of {max(runs)}, the mask has {height * width} pixels.")
     lengths = _checked_runs(np.array(runs, dtype=np.int64), height, width)
@@ -118,7 +118,7 @@ def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) 
     Raises:
         ValueError: If a polygon is malformed or leaves the image: coordinates of 1e9 crash the C code.
     """
-    _check_size(height, width)
+    check_size(height, width)
     if not polygons:
         raise ValueError("no polygon.")
     for polygon in polygons:
@@ -152,7 +152,12 @@ def check_polygon(polygon: Sequence[float], height: int, width: int) -> None:
         )
 
 
-def _check_size(height: int, width: int) -> None:
+def check_size(height: int, width: int) -> None:
+    """Refuse a mask without a pixel, and one that no memory holds, before it is made.
+
+    Raises:
+        ValueError: With the size, if it is not 1 to ``MAX_PIXELS`` pixels.
+    """
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise ValueError(f"mask size must be 1 to {MAX_PIXELS} pixels, got {width}x{height}.")
 

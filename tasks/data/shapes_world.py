@@ -46,7 +46,8 @@ class WorldSettings:
     most: int = 6
     """Largest number of shapes."""
     crowding: Crowding = "apart"
-    """Whether boxes keep apart, or each shape's box overlaps that of another one, never of its colour."""
+    """Whether boxes keep apart, or each shape is put where its box overlaps that of an earlier one, never of
+    its colour. What later comes in front can shrink a box until it overlaps none: of 1,075 shapes, 2."""
     stripes: bool = False
     """Whether half of the shapes have a stripe of another colour: a part."""
 

@@ -18,11 +18,11 @@ from typing import Any, Final
 import numpy as np
 
 from tasks.data.answer_files import invalid, read_json_lines
+from tasks.data.coco import MARGIN, read_box
 from tasks.data.polygon_fill import fill_polygon
 from tasks.data.refcoco import check_types
-from tasks.data.region_facts import MARGIN, read_box
 from tasks.data.region_records import Part, RegionMark, RegionSample, RegionTurn, Role, SampleRegion
-from tasks.data.rle import encode_mask
+from tasks.data.rle import check_size, encode_mask
 from tasks.data.strict_json import JsonValue, read_json
 
 WHY: Final = "Why do you think so?"
@@ -32,12 +32,13 @@ _OPENS: Final = frozenset("([{$")
 _Row = dict[str, Any]
 
 
-def read_vcr(path: Path, images: Path, *, split: str) -> list[RegionSample]:
+def read_vcr(path: Path, images: Path, *, dataset: str, split: str) -> list[RegionSample]:
     """Read questions with their right answers and reasons.
 
     Args:
         path: ``train.jsonl`` or ``val.jsonl``; the test file has no answers.
         images: The folder ``vcr1images``, with metadata beside the images.
+        dataset: Stands in the samples.
         split: Stands in the samples.
 
     Returns:
@@ -45,18 +46,19 @@ def read_vcr(path: Path, images: Path, *, split: str) -> list[RegionSample]:
 
     Raises:
         DataError: With file and line, if a line or its metadata is malformed, a label is not among the
-            choices, an object is cited that is not there, or one lies outside its image.
+            choices, an object is cited that is not there, one lies outside its image, or the image is larger
+            than any mask may be.
     """
     samples = []
     for number, (where, row) in enumerate(read_json_lines(path), start=1):
         try:
-            samples.append(_sample(row, number, images, split))
+            samples.append(_sample(row, number, images, names=(dataset, split)))
         except ValueError as error:
             raise invalid(where, str(error)) from error
     return samples
 
 
-def _sample(row: JsonValue, number: int, images: Path, split: str) -> RegionSample:
+def _sample(row: JsonValue, number: int, images: Path, *, names: tuple[str, str]) -> RegionSample:
     check_types(row, "a line", objects=list, img_fn=str, metadata_fn=str, question=list)
     if ".." in row["metadata_fn"].split("/") or row["metadata_fn"].startswith("/"):
         raise ValueError(f"metadata_fn must stay inside the dataset, got {row['metadata_fn'][:200]!r}.")
@@ -70,6 +72,10 @@ def _sample(row: JsonValue, number: int, images: Path, split: str) -> RegionSamp
             f"metadata has {len(metadata['boxes'])} boxes and {len(metadata['segms'])} outlines of "
             f"{len(row['objects'])} objects."
         )
+    try:
+        check_size(metadata["height"], metadata["width"])
+    except ValueError as error:
+        raise ValueError(f"{row['metadata_fn']}: {error}") from error
     places = {index: place for place, index in enumerate(cited)}
     question, answer, reason = (_joined(text, places) for text in texts)
     turns: list[tuple[Role, tuple[Part, ...]]] = [
@@ -79,8 +85,8 @@ def _sample(row: JsonValue, number: int, images: Path, split: str) -> RegionSamp
         ("assistant", reason),
     ]
     return RegionSample(
-        dataset="vcr",
-        split=split,
+        dataset=names[0],
+        split=names[1],
         sample_id=str(row.get("annot_id", number)),
         file=row["img_fn"],
         size=(metadata["height"], metadata["width"]),

@@ -1,6 +1,6 @@
 """Questions about regions, answered shard by shard, as ``tasks.operations.shards`` runs them.
 
-An image is encoded once for all its questions; questions of several images are answered in one batch.
+Within a shard an image is encoded once for all its questions; questions of several images share a batch.
 """
 
 from collections.abc import Iterator, Sequence

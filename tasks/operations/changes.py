@@ -1,12 +1,15 @@
 """Settings from a file and the command line: a name becomes a path, ``key=value`` a change of a document."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tasks.errors import UsageError
+
+T = TypeVar("T")
 
 
 def find_named(name: str, folder: Path) -> Path:
@@ -45,6 +48,44 @@ def make_change(document: dict[str, Any], change: str) -> None:
     """
     keys, value = parse_change(change)
     put_value(document, keys, value, change)
+
+
+def with_changes(changes: Sequence[str], make: Callable[[Sequence[str]], T]) -> T:
+    """Make something with changes; what they break is blamed on them, not on the file.
+
+    Args:
+        changes: ``key=value``.
+        make: Makes it with some of them, possibly none.
+
+    Raises:
+        UsageError: Of ``make``; with the changes as its object where it succeeds without them, and with those
+            alone that break it by themselves if there are such.
+    """
+    try:
+        return make(changes)
+    except UsageError as error:
+        if not changes or error.obj in {f"--set {change}" for change in changes}:
+            raise
+        if _refused(make, ()) is not None:
+            make(())  # wrong before any change
+        alone = [change for change in changes if _refused(make, (change,)) == error.message]
+        options = name_changes(alone or changes)
+        raise UsageError(
+            error.message, obj=options, hint=f"Correct `{options}`, or leave it out: {error.obj} refuses it."
+        ) from error
+
+
+def name_changes(changes: Sequence[str]) -> str:
+    """Write changes as the command line has them."""
+    return " ".join(f"--set {change}" for change in changes)
+
+
+def _refused(make: Callable[[Sequence[str]], object], changes: Sequence[str]) -> str | None:
+    try:
+        make(changes)
+    except UsageError as error:
+        return error.message
+    return None
 
 
 def put_value(document: dict[str, Any], keys: list[str], value: object, change: str) -> None:

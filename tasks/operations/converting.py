@@ -26,7 +26,14 @@ from models.region_lm.published_weights import ENCODERS, NamePlan, fill, outline
 from models.vision.clip_vit import ClipVision
 from models.vision.convnext import ConvNextVision
 from tasks.data.commit import commit_directory, hash_file
-from tasks.data.published_files import WeightFile, find_weights
+from tasks.data.published_files import (
+    WeightFile,
+    check_finite,
+    check_floating,
+    check_present,
+    find_index,
+    find_weights,
+)
 from tasks.data.strict_json import read_json
 from tasks.data.target_directory import check_target
 from tasks.errors import DataError, UsageError
@@ -37,7 +44,8 @@ System = Literal["osprey", "tokenpacker", "llava"]
 DTYPES: Final = ("float32", "bfloat16", "float16")
 _SHARD: Final = "2GB"
 _EMBEDDING: Final = "language.model.embed_tokens.weight"
-_TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "added_tokens.json")
+_TOKENIZER_MAPS: Final = ("added_tokens.json", "special_tokens_map.json")
+_TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", *_TOKENIZER_MAPS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,19 +109,16 @@ def convert_checkpoint(
 
     Raises:
         UsageError: If the directory is not ours to replace, or there is no such recipe.
-        DataError: If the checkpoint contradicts the recipe, a weight is missing or of another shape.
+        DataError: If the checkpoint contradicts the recipe, or a weight is missing, misshapen or no float.
         IntegrityError: If a file is damaged, or a pickle without ``sandbox``.
     """
-    if request.out is not None:
-        check_target(request.out, schema=REGION_MODEL_SCHEMA)
-    if request.dtype is not None and request.dtype not in DTYPES:
-        raise UsageError(f"is none of {', '.join(DTYPES)}.", obj=request.dtype, hint="Name one of them.")
+    _check(request)
     name = request.recipe or request.system
     recipe = read_region_recipe(name, request.changes, repository)
     place = request.folder / "config.json"
     language = _language(place, recipe.model)
     vocabulary = _vocabulary(request, recipe.model)
-    rows = language.vocab_size
+    rows = language.vocab_size  # as published; the outline adds those of placeholders
     with _of(place, "Name the tokenizer that the checkpoint was trained with by --tokenizer."):
         model = outline(vocabulary.processor, language)
     wanted = wanted_shapes(model, rows)
@@ -137,14 +142,21 @@ def convert_checkpoint(
     fill(model, state, known=vocabulary.known, new=[ids[token] for token in vocabulary.added])
     summary |= {"dtype": dtype, "cast": cast}
     say(f"writing {request.out}")
-    provenance = {**summary, "model": to_stored(recipe.model), "sources": _hashes(request, sources)}
     manifest = commit_directory(
         request.out,
         lambda folder: _write(folder, model, vocabulary.processor),
         schema=REGION_MODEL_SCHEMA,
-        provenance=provenance,
+        provenance={**summary, "model": to_stored(recipe.model), "sources": _hashes(request, sources)},
     )
     return {**summary, "out": str(request.out), "sha256": manifest.sha256}
+
+
+def _check(request: ConvertRequest) -> None:
+    if request.out is not None:
+        check_target(request.out, schema=REGION_MODEL_SCHEMA)
+    if request.dtype is not None and request.dtype not in DTYPES:
+        raise UsageError(f"is none of {', '.join(DTYPES)}.", obj=request.dtype, hint="Name one of them.")
+    check_present({"": request.folder, "--vision": request.vision, "--tokenizer": request.tokenizer})
 
 
 def _language(place: Path, settings: ModelSettings) -> PreTrainedConfig:
@@ -200,14 +212,7 @@ def _source(
     shapes = {weight: shape for file in files for weight, shape in file.shapes.items()}
     with _of(path, "Name the recipe that the checkpoint was trained with, or change it by --set."):
         plan = place_names(shapes, rules, wanted)
-    for file in files:
-        for weight in plan.places.keys() & file.dtypes.keys():
-            if file.dtypes[weight] not in (*DTYPES, "float64"):
-                raise DataError(
-                    f"holds {weight!r} as {file.dtypes[weight]}: it is quantised, or no weight.",
-                    obj=str(file.path),
-                    hint="Fetch the checkpoint with floating weights.",
-                )
+    check_floating(files, plan.places)
     return _Source(name=name, path=path, files=files, plan=plan)
 
 
@@ -241,10 +246,10 @@ def _read(
             say(f"reading {file.path.name}")
             for name, value in file.read(source.plan.places):
                 converted = value.to(dtype)
+                check_finite(name, value, file.path)
                 if not converted.isfinite().all():
-                    why = f"does not fit in {dtype}" if value.isfinite().all() else "holds NaN or infinity"
-                    hint = "Add --dtype float32 or bfloat16, or fetch it again."
-                    raise DataError(f"{name!r} {why}.", obj=str(file.path), hint=hint)
+                    hint = "Add --dtype float32 or bfloat16."
+                    raise DataError(f"{name!r} does not fit in {dtype}.", obj=str(file.path), hint=hint)
                 state[source.plan.places[name]] = converted
                 cast += value.dtype != dtype
     return state, cast
@@ -263,10 +268,10 @@ def _write(folder: Path, model: RegionMLLM, processor: RegionProcessor) -> None:
 
 
 def _hashes(request: ConvertRequest, sources: Sequence[_Source]) -> dict[str, str]:
-    tokenizer = request.tokenizer or request.folder
-    paths = {"checkpoint/config.json": request.folder / "config.json"}
-    paths |= {f"tokenizer/{name}": tokenizer / name for name in _TOKENIZER_FILES}
-    paths |= {f"{source.name}/{file.path.name}": file.path for source in sources for file in source.files}
+    paths = {f"tokenizer/{name}": (request.tokenizer or request.folder) / name for name in _TOKENIZER_FILES}
+    for source in sources:
+        read = (source.path / "config.json", find_index(source.path), *(file.path for file in source.files))
+        paths |= {f"{source.name}/{path.name}": path for path in read if path is not None}
     return {name: hash_file(path) for name, path in paths.items() if path.is_file()}
 
 
@@ -279,9 +284,8 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 def _agree(found: Sequence[Contradiction], path: Path, whose: str, hint: str) -> None:
     if found:
-        first = found[0]
         raise DataError(
-            f"says {first.key}: {first.said!r}, but {whose} has {first.have!r}.",
+            f"says {found[0].key}: {found[0].said!r}, but {whose} has {found[0].have!r}.",
             obj=str(path),
             hint=hint.format(change=" --set ".join(one.change for one in found)),
         )

@@ -8,8 +8,15 @@ from tasks.config import build
 from tasks.data.shapes_world import WorldSettings
 from tasks.data.target_directory import check_target
 from tasks.errors import UsageError
-from tasks.operations.changes import make_change
+from tasks.operations.changes import make_change, with_changes
 from tasks.operations.shapes_files import SCHEMA, write_shapes_files
+
+
+def _settings(changes: Sequence[str]) -> WorldSettings:
+    document: dict[str, Any] = {}
+    for change in changes:
+        make_change(document, change)
+    return build(document, WorldSettings, place="the world of shapes")
 
 
 def make_shapes(
@@ -30,10 +37,7 @@ def make_shapes(
     Raises:
         UsageError: If a number or a change is refused, or the directory holds something else.
     """
-    document: dict[str, Any] = {}
-    for change in changes:
-        make_change(document, change)
-    settings = build(document, WorldSettings, place="--set")
+    settings = with_changes(changes, _settings)
     if min(num_train, num_val) < 1 or seed < 0:
         raise UsageError(
             f"each split needs a scene and the seed is not negative, got {num_train}, {num_val} and {seed}.",

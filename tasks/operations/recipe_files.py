@@ -9,7 +9,7 @@ from models.segmentation.learning import Recipe
 from models.segmentation.recipes import InstanceRecipe, reduced
 from models.segmentation.semantic_recipes import SemanticRecipe, reduced_semantic
 from tasks.config import build, read_yaml
-from tasks.operations.changes import find_named, parse_change, put_value
+from tasks.operations.changes import find_named, parse_change, put_value, with_changes
 
 FOLDER = Path("configs/recipes")
 SEMANTIC_HEADS = ("deeplab",)
@@ -66,21 +66,25 @@ def read_recipe(
         small: Reduce the recipe for a dry run; the changes are made to what is left.
 
     Raises:
-        UsageError: With the place, if there is no such recipe or key, or a value is refused.
+        UsageError: With the place or the change, if there is no such recipe or key, or a value is refused.
     """
     path = find_named(name, repository / FOLDER)
-    document, settings = read_yaml(path), {}
-    kind: type[Recipe] = SemanticRecipe if document.get("head") in SEMANTIC_HEADS else InstanceRecipe
-    if small:
-        document = _plain(asdict(_reduced(build(document, kind, place=str(path)))))
-    for change in changes:
-        keys, value = parse_change(change)
-        if keys[0] == TRAINING and len(keys) == 2:
-            settings[keys[1]] = value
-        else:
-            put_value(document, keys, value, change)
-    recipe = build(document, kind, place=str(path))
-    return recipe, build(settings, TrainingSettings, place="--set training")
+
+    def make(chosen: Sequence[str]) -> tuple[Recipe, TrainingSettings]:
+        document, settings = read_yaml(path), {}
+        kind: type[Recipe] = SemanticRecipe if document.get("head") in SEMANTIC_HEADS else InstanceRecipe
+        if small:
+            document = _plain(asdict(_reduced(build(document, kind, place=str(path)))))
+        for change in chosen:
+            keys, value = parse_change(change)
+            if keys[0] == TRAINING and len(keys) == 2:
+                settings[keys[1]] = value
+            else:
+                put_value(document, keys, value, change)
+        recipe = build(document, kind, place=str(path))
+        return recipe, build(settings, TrainingSettings, place=TRAINING)
+
+    return with_changes(changes, make)
 
 
 def _reduced(recipe: Recipe) -> Recipe:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from models.region_lm.recipes import RegionRecipe
 from tasks.config import build, read_yaml
-from tasks.operations.changes import find_named, make_change
+from tasks.operations.changes import find_named, make_change, with_changes
 
 FOLDER = Path("configs/region_lm")
 
@@ -19,10 +19,14 @@ def read_region_recipe(name: str, changes: Sequence[str], repository: Path) -> R
         repository: Root of the project.
 
     Raises:
-        UsageError: With the place, if there is no such recipe or key, or a value is refused.
+        UsageError: With the place or the change, if there is no such recipe or key, or a value is refused.
     """
     path = find_named(name, repository / FOLDER)
-    document = read_yaml(path)
-    for change in changes:
-        make_change(document, change)
-    return build(document, RegionRecipe, place=str(path))
+
+    def make(chosen: Sequence[str]) -> RegionRecipe:
+        document = read_yaml(path)
+        for change in chosen:
+            make_change(document, change)
+        return build(document, RegionRecipe, place=str(path))
+
+    return with_changes(changes, make)

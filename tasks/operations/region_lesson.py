@@ -11,8 +11,10 @@ from models.blocks.loop import Losses
 from models.region_lm.batches import RegionBatch
 from models.region_lm.hub import RegionMLLM
 from models.region_lm.packing import choose_packs, pack
+from models.region_lm.packing_check import packing_fault
 from models.region_lm.processing import RegionProcessor
 from tasks.data.region_batches import BatchOrder, LessonSamples, draw_samples
+from tasks.errors import UsageError
 from tasks.operations.region_learning import RegionLearning
 
 
@@ -35,6 +37,20 @@ class RegionLesson:
     learning: RegionLearning
     packing: bool
     """Whether rows hold several samples where that saves."""
+
+    def __post_init__(self) -> None:
+        """Refuse rows of several samples for a language model that does not keep them apart.
+
+        Raises:
+            UsageError: With the cause.
+        """
+        if self.packing and (fault := packing_fault(self.model)) is not None:
+            raise UsageError(
+                f"the language model ({self.model.language.config.model_type}) cannot read several samples "
+                f"in a row: {fault}.",
+                obj="training.packing",
+                hint="Say `--set training.packing=false`: the step is the same, and takes longer.",
+            )
 
     @property
     def network(self) -> RegionMLLM:

@@ -1,19 +1,31 @@
 """``groundwork plan``: what the stages of a published training need on so many GPUs, before one is rented."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from models.region_lm.planning import Machines, SampleShape, Sharding, count_stage, estimate_stage
+from models.region_lm.planning import (
+    Machines,
+    SampleShape,
+    Sharding,
+    UnfitRegionsError,
+    check_regions,
+    count_stage,
+    estimate_stage,
+)
 from models.region_lm.recipes import RegionRecipe
 from models.region_lm.trainable import StagePlan
 from tasks.errors import UsageError
+from tasks.operations.changes import name_changes
 from tasks.operations.region_files import read_region_recipe
 
 ESTIMATED = (
-    "Counted: parameters, positions, steps, multiplications, and the tensors that the graph keeps. "
+    "Counted: parameters, positions, steps; of encoder, projector and language model multiplications and the "
+    "tensors that the graph keeps. "
     "Assumed: bfloat16 with float32 AdamW, a checkpoint before every block, each image the longest. "
-    "Not counted: what kernels need for themselves, fragmentation, buffers of communication. "
+    "Not counted: what turns masks into tokens (its parameters are), what kernels need for themselves, "
+    "fragmentation, buffers of communication. "
     "Nothing was measured: keep a tenth of the memory free."
 )
 
@@ -55,14 +67,28 @@ def plan_training(request: PlanRequest, repository: Path) -> dict[str, Any]:
     Raises:
         UsageError: If there is no such recipe or stage, or its numbers do not fit together.
     """
+    if not math.isfinite(request.memory):
+        raise UsageError(
+            f"must be a number of GiB, got {request.memory}.",
+            obj=f"--memory {request.memory}",
+            hint="Say how much one GPU has, such as --memory 80.",
+        )
     recipe = read_region_recipe(request.recipe, request.changes, repository)
     try:
         stages = recipe.stages if request.stage is None else (recipe.stage(request.stage),)
         sample = SampleShape(text=request.text, answer=request.answer, regions=request.regions)
+        for stage in stages:
+            check_regions(recipe, stage, sample)
         found = [_stage(recipe, stage, sample, request) for stage in stages]
+    except UnfitRegionsError as error:
+        raise UsageError(
+            str(error),
+            obj=f"--regions {request.regions}",
+            hint="Say how many regions a sample mentions, such as --regions 8, or plan one --stage.",
+        ) from error
     except ValueError as error:
         raise UsageError(
-            str(error), obj=request.recipe, hint="See `groundwork plan --help` for what can be said."
+            str(error), obj=f"{request.recipe} {name_changes(request.changes)}".strip(), hint=_hint(request)
         ) from error
     return {
         "recipe": request.recipe,
@@ -71,6 +97,11 @@ def plan_training(request: PlanRequest, repository: Path) -> dict[str, Any]:
         "stages": found,
         "note": ESTIMATED,
     }
+
+
+def _hint(request: PlanRequest) -> str:
+    change = f", or correct `{name_changes(request.changes)}`" if request.changes else ""
+    return f"Say other --gpus, --memory, --samples, --text, --answer, --regions or --stage{change}."
 
 
 def _stage(

@@ -1,5 +1,6 @@
 """Files of regions as others published them: conversations are taken as they are, facts are asked about."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from tasks.data.region_facts import (
     lvis_files,
 )
 from tasks.data.region_records import RegionSample
+from tasks.data.strict_json import JsonValue, read_json
 from tasks.data.vcr import read_vcr
 from tasks.data.visual_genome import read_visual_genome
 from tasks.errors import DataError, UsageError
@@ -45,9 +47,9 @@ _BY_NAME: Final[tuple[tuple[str, Conversations], ...]] = (
     ("short", "short_form"),
     ("positive_negative", "lvis"),
     ("lvis", "lvis"),
-    ("conversation", "conversation"),
+    ("conversations?", "conversation"),
 )
-"""What the names of the published files hold; the first that fits counts."""
+"""What the names of the published files hold, as whole words; the first that fits counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +128,9 @@ def read_source(source: RegionSource) -> Read:
             for path in source.files:
                 samples += read_llava_samples(path, dataset=name, split=split)
         case "vcr":
-            samples = read_vcr(first, source.images or Path(), split=split)
+            samples = read_vcr(first, source.images or Path(), dataset=name, split=split)
         case "visual-genome":
-            facts = read_visual_genome(first, source.files[1], split=split, cut=source.cut)
+            facts = read_visual_genome(first, source.files[1], dataset=name, split=split, cut=source.cut)
         case "coco":
             facts = read_coco_facts(first, dataset=name, split=split)
         case "lvis":
@@ -181,7 +183,7 @@ def detect_kind(path: Path) -> Kind:
         DataError: If it is none of them.
         UsageError: If it has conversations and its name does not tell of which kind.
     """
-    _, row = next(iter(read_json_lines(path)))
+    row = _first_entry(path)
     keys = set(row) if isinstance(row, dict) else set()
     if {"images", "annotations"} <= keys:
         in_images = any("caption" in image for image in row["images"][:1] if isinstance(image, dict))
@@ -197,13 +199,21 @@ def detect_kind(path: Path) -> Kind:
             hint="Check --from, or name its --kind.",
         )
     for part, kind in _BY_NAME:
-        if part in path.name.lower():
+        if re.search(rf"(?<![a-z])(?:{part})(?![a-z])", path.name.lower()):
             return kind
     raise UsageError(
         "has conversations, and whether short answers are to be asked for is not in the file.",
         obj=str(path),
         hint="Say --kind conversation, part, short_form or lvis.",
     )
+
+
+def _first_entry(path: Path) -> JsonValue:
+    """Return the first entry of a list or of lines, or a document that is written over several lines."""
+    try:
+        return next(iter(read_json_lines(path)))[1]
+    except DataError:
+        return read_json(path)  # its error names the byte of the file, not of a line
 
 
 def _categorized(path: Path, dataset: str, split: str) -> tuple[RegionFacts, ...]:

@@ -23,10 +23,17 @@ from models.region_lm.published_weights import ENCODERS, place_names
 from models.region_lm.recipes import RegionRecipe
 from models.vision.dual import DualVision
 from tasks.data.commit import hash_file
-from tasks.data.published_files import find_weights
+from tasks.data.published_files import (
+    WeightFile,
+    check_finite,
+    check_floating,
+    check_present,
+    find_weights,
+)
 from tasks.data.region_mix import MixSample
 from tasks.data.strict_json import read_json
 from tasks.errors import DataError, UsageError
+from tasks.operations.changes import name_changes
 from tasks.operations.region_model_files import check_region_model, read_region_processor
 from tasks.operations.tune_request import TuneRequest
 
@@ -56,13 +63,17 @@ def begin_model(
 
     Raises:
         UsageError: If a committed model has other settings than the recipe.
-        DataError: If parts do not fit together, or cannot be read.
-        IntegrityError: If a committed model is damaged.
+        DataError: If parts are not there, do not fit together, are quantised or not finite.
+        IntegrityError: If a committed model or a file of weights is damaged.
     """
+    check_present({
+        "--from": request.parent, "--language": request.language, "--vision": request.vision,
+        "--tokenizer": request.tokenizer,
+    })  # fmt: skip
     if request.parent is not None:
         return _committed(request.parent, recipe)
     processor = _processor(request, recipe, samples)
-    folder = request.language or request.tokenizer or Path(request.recipe)
+    folder = request.language or request.tokenizer or _recipe(request)
     hint = "Name the tokenizer of the language model by --tokenizer, or `--set language.vocabulary=...`."
     with torch.random.fork_rng(devices=[]), _of(folder, hint):
         torch.manual_seed(seed)
@@ -99,7 +110,8 @@ def _committed(folder: Path, recipe: RegionRecipe) -> Beginning:
 
 def _processor(request: TuneRequest, recipe: RegionRecipe, samples: Iterable[MixSample]) -> RegionProcessor:
     folder = request.tokenizer or request.language
-    with _of(folder or Path(request.recipe), "Name a folder with tokenizer.json by --tokenizer."):
+    hint = "" if folder else "Say another `--set language.vocabulary=...`. "
+    with _of(folder or _recipe(request), f"{hint}Name a folder with tokenizer.json by --tokenizer."):
         tokenizer: PreTrainedTokenizerBase
         if folder is None:
             texts = (
@@ -117,8 +129,24 @@ def _processor(request: TuneRequest, recipe: RegionRecipe, samples: Iterable[Mix
 
 
 def _language(folder: Path) -> PreTrainedModel:
+    files = _safetensors(folder)
     with _of(folder, "Name a folder that transformers saved, with config.json and safetensors."):
-        return load_language_model(folder)
+        language = load_language_model(folder)
+    for name, value in language.named_parameters():
+        check_finite(name, value, next((file.path for file in files if name in file.shapes), folder))
+    return language
+
+
+def _safetensors(folder: Path) -> list[WeightFile]:
+    """Look into the files of a language model before transformers, which reads whole numbers as floats."""
+    if not any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
+        return []  # transformers says what is missing
+    files = find_weights(folder, sandbox=False)
+    shapes = {name: shape for file in files for name, shape in file.shapes.items()}
+    # What ends otherwise is no weight: older files hold masks and numbers of positions.
+    weights = {name for name, shape in shapes.items() if name.endswith("weight") or len(shape) == 1}
+    check_floating(files, weights)
+    return files
 
 
 def _encoder(path: Path, settings: ModelSettings, request: TuneRequest) -> Vision:
@@ -147,11 +175,12 @@ def _encoder(path: Path, settings: ModelSettings, request: TuneRequest) -> Visio
             obj=str(path),
             hint=hint,
         )
-    state = {
-        plan.places[name].removeprefix("vision."): value
-        for file in files
-        for name, value in file.read(plan.places)
-    }
+    check_floating(files, plan.places)
+    state = {}
+    for file in files:
+        for name, value in file.read(plan.places):
+            check_finite(name, value, file.path)
+            state[plan.places[name].removeprefix("vision.")] = value
     vision.load_state_dict(state)
     return vision
 
@@ -180,6 +209,12 @@ def _difference(have: Any, wanted: Any, key: str = "model") -> tuple[str, Any, A
     return key, have, wanted
 
 
+def _recipe(request: TuneRequest) -> str:
+    """Name a recipe with what was changed in its language model."""
+    changed = [change for change in request.changes if change.startswith("language.")]
+    return f"{request.recipe} {name_changes(changed)}".strip()
+
+
 def _yaml(value: Any) -> str:  # noqa: ANN401 - JSON
     """Write a value as a shell and YAML read it, for a hint."""
     if value is None or isinstance(value, bool):
@@ -188,7 +223,7 @@ def _yaml(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 @contextmanager
-def _of(path: Path, hint: str) -> Iterator[None]:
+def _of(path: Path | str, hint: str) -> Iterator[None]:
     """Say of what file or folder a value was refused."""
     try:
         yield

@@ -84,7 +84,9 @@ def score_regions(request: ScoreRequest) -> Scored:
 
 
 def region_items(questions: Sequence[RegionQuestion]) -> list[RegionItem]:
-    """Hand questions to the evaluation; what has no image is drawn by itself.
+    """Hand questions to the evaluation; a conversation without an image is drawn by itself.
+
+    All files of a directory of samples start from one folder: a file is an image, whatever dataset names it.
 
     Raises:
         DataError: If a question has no true answer, or one without a word.
@@ -92,7 +94,8 @@ def region_items(questions: Sequence[RegionQuestion]) -> list[RegionItem]:
     items = []
     for question in questions:
         sample = question.sample
-        image = f"{sample.dataset}/{sample.file}" if sample.file else f"{sample.dataset}#{sample.sample_id}"
+        # No file begins with a slash, so that none is taken for a conversation.
+        image = sample.file or f"/{sample.dataset}/{sample.split}/{sample.sample_id}"
         try:
             if question.reference is None:
                 raise ValueError("it has no true answer to compare with.")

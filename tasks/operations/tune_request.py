@@ -11,7 +11,7 @@ from tasks.config import build
 from tasks.data.commit import read_manifest
 from tasks.data.target_directory import check_target
 from tasks.errors import IntegrityError, UsageError
-from tasks.operations.changes import parse_change
+from tasks.operations.changes import parse_change, with_changes
 from tasks.operations.converting import REGION_MODEL_SCHEMA
 from tasks.operations.recipe_files import TRAINING, TrainingSettings
 from tasks.operations.region_files import read_region_recipe
@@ -26,7 +26,8 @@ class TuneSettings:
     micro_batch: int | None = None
     """Samples that a process computes at once; None: all of its share. The step is the same."""
     packing: bool = True
-    """Whether rows hold several samples, apart from each other, where that saves. The step is the same."""
+    """Whether rows hold several samples, apart from each other, where that saves. The step is the same;
+    a language model that would let them see each other is refused."""
     gradient_checkpointing: bool = True
     """Whether blocks of the language model are computed again in the backward pass instead of kept."""
     gradient_norm: float | None = 1.0
@@ -111,6 +112,8 @@ class StagedRecipe(NamedTuple):
     place: int
     """Of the stage, from 0."""
     settings: TuneSettings
+    changes: tuple[str, ...]
+    """With which the recipe was read."""
 
 
 def read_stage(request: TuneRequest, repository: Path) -> StagedRecipe:
@@ -120,10 +123,7 @@ def read_stage(request: TuneRequest, repository: Path) -> StagedRecipe:
         UsageError: With the place, if there is no such recipe, stage or key, or a value is refused.
     """
     recipe = read_region_recipe(request.recipe, _of(request.changes, training=False), repository)
-    changed = [parse_change(change) for change in _of(request.changes, training=True)]
-    settings = build(
-        {".".join(keys[1:]): value for keys, value in changed}, TuneSettings, place="--set training"
-    )
+    settings = with_changes(_of(request.changes, training=True), _settings)
     try:
         plan = recipe.stage(request.stage)
     except ValueError as error:
@@ -133,7 +133,7 @@ def read_stage(request: TuneRequest, repository: Path) -> StagedRecipe:
             obj=f"--stage {request.stage}",
             hint=f"Name one of {names}.",
         ) from error
-    return StagedRecipe(recipe, plan, recipe.stages.index(plan), settings)
+    return StagedRecipe(recipe, plan, recipe.stages.index(plan), settings, request.changes)
 
 
 def check_tuning(request: TuneRequest) -> None:
@@ -175,6 +175,11 @@ def check_checkpoints(request: TuneRequest, run_key: str) -> None:
                 obj=str(path),
                 hint=f"Repeat that run's command with --resume, or remove {request.checkpoints}.",
             )
+
+
+def _settings(changes: Sequence[str]) -> TuneSettings:
+    changed = [parse_change(change) for change in changes]
+    return build({".".join(keys[1:]): value for keys, value in changed}, TuneSettings, place=TRAINING)
 
 
 def _of(changes: Sequence[str], *, training: bool) -> list[str]:

@@ -17,6 +17,7 @@ from tasks.data.region_batches import BatchOrder, LessonSamples, Measure, measur
 from tasks.data.region_mix import open_mix, read_mix
 from tasks.errors import UsageError
 from tasks.operations import region_learning, region_lesson
+from tasks.operations.changes import name_changes
 from tasks.operations.converting import REGION_MODEL_SCHEMA
 from tasks.operations.finished_runs import commit_run
 from tasks.operations.region_learning import RegionLearning
@@ -140,8 +141,12 @@ def _lesson(beginning: Beginning, staged: StagedRecipe, data: LessonSamples, len
             torch.manual_seed(settings.seed)
             begin_stage(model, plan)
     except ValueError as error:
+        section = f"stages.{staged.place}"
+        said = name_changes([change for change in staged.changes if change.startswith(f"{section}.")])
         raise UsageError(
-            str(error), obj=f"stages.{staged.place}", hint="Correct the stage, or name another recipe."
+            str(error),
+            obj=said or section,
+            hint=f"Correct {f'`{said}`' if said else 'the stage'}, or name another recipe.",
         ) from error
     prepare_parts(model, settings)
     positions = [sample.positions for sample in data.lengths]

@@ -159,7 +159,7 @@ def _title(page: AnswersPage) -> dict[str, Any]:
         "questions": len(rows),
         "right": int(rows["is_right"].sum()),
         "missing": int((~rows["is_answered"]).sum()),
-        "images": int(rows["image"].nunique()),
+        "images": len({question.sample.file for question in page.questions} - {None}),
     }
 
 

@@ -64,7 +64,7 @@ def test_a_caption_that_is_said_again_is_learned_as_a_whole():
 
 def test_reading_learns_and_repeats():
     tokenizer = new_tokenizer([])
-    settings = PartSettings(steps=2, per_step=2, learning_rate=4e-3, warmup=50, average=0.98)
+    settings = PartSettings(steps=2, per_step=6, learning_rate=4e-3, warmup=50, average=0.98)
     models = [new_language(SETTINGS, len(tokenizer), seed=1) for _ in range(2)]
     first = {name: value.clone() for name, value in models[0].state_dict().items()}
     for model in models:

@@ -42,6 +42,9 @@ SAID = {
         ("a red cup", "phrase"),
         ("a red cup here", "sentence"),
         ("yes_man", "yes-no"),
+        ("\N{DOG FACE} \N{CAT FACE} \N{COW FACE} \N{PIG FACE}", "phrase"),
+        ("! ? - \N{EM DASH}", "phrase"),
+        ("\N{DOG FACE} beside a tree", "sentence"),
     ],
 )
 def test_the_expected_answer_decides_the_form(reference, form):

@@ -19,6 +19,8 @@ def test_a_table_for_people_and_a_document_for_scripts(world, tmp_path):  # noqa
     assert str(tmp_path / "out" / "samples.jsonl") in done.stdout
     document = json.loads(run(*usual, "--out", tmp_path / "json", "--json").stdout)
     assert document["counts"]["images"] == 2
+    twice = json.loads(run(*usual, "--draws", 2, "--out", tmp_path / "twice", "--json").stdout)
+    assert twice["counts"]["questions"] == 2 * document["counts"]["questions"]
 
 
 def test_errors_name_the_next_step(world, tmp_path):  # noqa: F811

@@ -68,3 +68,37 @@ def test_any_dataclass_comes_back_from_json():
 def test_other_fields_of_any_dataclass_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         from_stored(Outer, values, "outer")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("regions.mode", "bogus", r"model\.regions\.mode must be one of \['binary', .*\], got 'bogus'"),
+        ("template", None, r"model\.template must be one of .*, got None"),
+        ("projector.scale", 1.0, r"model\.projector\.scale must be of the type int, got 1\.0"),
+        ("regions.most", "100", r"must be of the type int, got '100'"),
+        ("regions.position_side", True, r"must be of the type int, got True"),
+        ("projector.residual", 0, r"must be of the type bool, got 0"),
+        ("images.overlap_prescale", "1", r"must be of the type float, got '1'"),
+        ("images.overlap_prescale", False, r"must be of the type float, got False"),
+        ("vision.convnext.dims", 4, r"model\.vision\.convnext\.dims must be a list, got 4"),
+        ("vision.convnext.dims", [8, 8, 8], r"dims must be a list of 4, got \[8, 8, 8\]"),
+        ("vision.convnext.dims", [8, 8, "8", 8], r"dims\[2\] must be of the type int, got '8'"),
+        ("images", None, r"model\.images must have the keys"),
+    ],
+)
+def test_types_must_be_those_of_the_settings(place, value, said):
+    stored = json.loads(json.dumps(to_stored(recipe("osprey_tiny").model)))
+    *path, last = place.split(".")
+    part = stored
+    for key in path:
+        part = part[key]
+    part[last] = value
+    with pytest.raises(ValueError, match=said):
+        from_stored(ModelSettings, stored, "model")
+
+
+def test_a_whole_number_is_a_float_that_json_writes_so():
+    assert from_stored(Outer, {"name": "a", "rest": 1, "inner": {"sides": [3]}}, "outer").rest == 1.0
+    with pytest.raises(ValueError, match=r"outer\.name must be of the type str, got 3"):
+        from_stored(Outer, {"name": 3, "rest": None, "inner": {"sides": []}}, "outer")

@@ -8,8 +8,8 @@ import torch
 from models.region_lm.assembly import new_region_mllm, planned_model
 from models.region_lm.build import build_vision
 from models.region_lm.language_model import build_language_model, language_config
-from models.region_lm.processing import new_processor
-from models.region_lm.tokens import IMAGE
+from models.region_lm.processing import RegionProcessor, new_processor
+from models.region_lm.tokens import IMAGE, MASK, POSITION
 from tests.models.region_lm.systems import new_system, recipe
 from tests.models.region_lm.vocabularies import byte_level
 
@@ -29,6 +29,27 @@ def test_placeholders_get_the_mean_of_the_rows():
     for number in processor.placeholder_ids.values():
         assert torch.allclose(rows[number], before.mean(dim=0))
     assert model.config.get_text_config().vocab_size == known + 3
+
+
+def test_a_placeholder_that_was_there_keeps_its_row():
+    tokenizer = byte_level()
+    tokenizer.add_tokens([MASK], special_tokens=True)
+    tokenizer.add_tokens([f"<more{number}>" for number in range(4)], special_tokens=True)
+    known, settings = len(tokenizer), recipe("osprey_tiny")
+    early = tokenizer.convert_tokens_to_ids(MASK)
+    language = build_language_model(language_config(replace(settings.language, vocabulary=known + 9)))
+    before = language.get_input_embeddings().weight.detach().clone()
+    processor = new_processor(tokenizer, settings.model)
+    rows = new_region_mllm(processor, language).get_input_embeddings().weight
+    assert torch.equal(rows[:known], before[:known])
+    for name in (IMAGE, POSITION):
+        number = processor.placeholder_ids[name]
+        assert known <= number < known + 2
+        torch.testing.assert_close(rows[number], before[:known].mean(dim=0))
+    assert early < known - 1
+    assert torch.equal(rows[known + 2 :], before[known + 2 :])
+    again = RegionProcessor(tokenizer, settings.model)  # as if it was loaded: nothing is new
+    assert torch.equal(new_region_mllm(again, language).get_input_embeddings().weight, rows)
 
 
 def test_the_configuration_knows_every_id():

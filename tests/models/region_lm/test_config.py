@@ -101,6 +101,18 @@ def test_parts_that_do_not_fit_together_are_refused():
         replace(model, images=tiles, vision=both, projector=ProjectorSettings(kind="mlp"))
 
 
+@pytest.mark.parametrize(("levels", "select"), [((1, 2, 3), -2), ((1, 2, 4, 3), -2), ((1, 2, 3, 4), 5)])
+def test_the_queries_of_token_packer_are_the_last_level(levels, select):
+    model = recipe("tokenpacker_tiny").model
+    clip = replace(model.vision.clip, levels=levels, select=select)
+    with pytest.raises(ValueError, match=rf"must name the last of levels, .* got {select} \(\d of 5\)"):
+        replace(model, vision=VisionSettings(clip=clip))
+    same = replace(model.vision.clip, levels=(1, 2, 3, -2), select=4)
+    assert replace(model, vision=VisionSettings(clip=same)).vision.clip.select == 4
+    plain = replace(recipe("llava_tiny").model.vision.clip, levels=(1, 3))  # no other projector reads levels
+    assert replace(recipe("llava_tiny").model, vision=VisionSettings(clip=plain))
+
+
 def test_settings_are_values():
     assert isinstance(hash(recipe("osprey_tiny").model), int)
     assert {cls.__dataclass_params__.frozen for cls in (ClipSettings, LanguageSettings, ModelSettings)} == {

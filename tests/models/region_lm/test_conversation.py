@@ -133,6 +133,15 @@ def test_conversations_that_make_no_sense_are_refused(turns, answer_next, messag
         encode(turns, VICUNA, with_tokens(), answer_next=answer_next)
 
 
+@pytest.mark.parametrize("name", [IMAGE, MASK])
+def test_the_assistant_shows_nothing(name):
+    tokenizer = byte_level()
+    add_tokens(tokenizer, [IMAGE, MASK])
+    turns = [Turn(role="user", parts=("Hello",)), Turn(role="assistant", parts=(Token(name), "red"))]
+    with pytest.raises(ValueError, match=f"turn 1 of the assistant has the placeholder '{name}'"):
+        encode(turns, VICUNA, tokenizer)
+
+
 def test_a_tokenizer_without_an_end_cannot_end_answers():
     tokenizer = with_tokens()
     tokenizer.eos_token = None

@@ -67,6 +67,21 @@ def test_a_question_of_ones_own_and_no_regions():
     assert describe_all(model, processor, picture(SIZE), masks[:0]) == []
 
 
+def test_no_regions_excuse_nothing():
+    processor, model = system("osprey_tiny")
+    image, masks = picture(SIZE), region_masks(SIZE, 1)[:0]
+    with pytest.raises(TypeError, match="uint8"):
+        describe_all(model, processor, image.astype(np.float32), masks)
+    with pytest.raises(ValueError, match=r"the image is 96 x 120, got \(1, 120, 96\)"):
+        describe_all(model, processor, image, masks.reshape(0, 120, 96))
+    with pytest.raises(ValueError, match="region 1 is mentioned, but the sample has 1"):
+        describe_all(model, processor, image, masks, question=(Token(IMAGE), Mention(1)))
+    with pytest.raises(ValueError, match="max_new_tokens must be at least 1, got 0"):
+        describe_all(model, processor, image, masks, max_new_tokens=0)
+    with pytest.raises(ValueError, match="this model sees none"):
+        describe_all(*reversed(system("tokenpacker_tiny")), image, masks)
+
+
 def test_bad_input_is_named():
     processor, model = system("osprey_tiny")
     image, masks = picture(SIZE), region_masks(SIZE, 3)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.region_lm.generation import Sampling, generate
+from models.region_lm.hub import RegionMLLM
 from models.region_lm.trainable import LoraSettings, StagePlan, begin_stage
 from tests.models.region_lm.systems import TINY, example, mixed, new_system, recipe, system
 
@@ -102,6 +103,19 @@ def test_keys_and_values_are_kept():
     handle.remove()
     assert lengths[0] > 64
     assert lengths[1:] == [1] * (len(lengths) - 1)
+
+
+def test_what_a_language_model_wishes_changes_no_answer(tmp_path):
+    processor, model = new_system("osprey_tiny")
+    batch = processor(mixed("osprey_tiny", answers=False), answer_next=True)
+    expected = generate(model, batch, max_new_tokens=12)
+    wishes = model.language.generation_config
+    wishes.repetition_penalty, wishes.no_repeat_ngram_size = 5.0, 1
+    assert generate(model, batch, max_new_tokens=12) == expected
+    assert model.language.generation_config is wishes
+    assert any(len(set(answer)) < len(answer) for answer in expected)  # it would have been another one
+    model.save_pretrained(tmp_path)
+    assert generate(RegionMLLM.from_pretrained(tmp_path).eval(), batch, max_new_tokens=12) == expected
 
 
 def test_the_model_goes_back_to_training():

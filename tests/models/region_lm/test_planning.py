@@ -1,10 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from models.region_lm.assembly import planned_model
 from models.region_lm.planning import (
     Machines,
     SampleShape,
+    UnfitRegionsError,
     count_stage,
     estimate_stage,
     largest_image,
@@ -98,3 +101,15 @@ def test_adapters_are_counted_apart():
     values = language.width // language.heads * language.kv_heads
     expected = language.layers * 4 * ((language.width + language.width) + (language.width + values))
     assert counts.trained == {"lora": expected}
+
+
+@pytest.mark.parametrize(
+    ("parts", "regions", "message"),
+    [
+        (("projector",), 101, "at most 100 regions of an image, got samples with 101"),
+        (("projector", "regions.merge"), 0, "stage 'try' trains 'regions.merge', which samples without"),
+    ],
+)
+def test_samples_that_no_run_takes_are_not_planned(parts, regions, message):
+    with pytest.raises(UnfitRegionsError, match=message):
+        count_stage(recipe(), stage(*parts), replace(SAMPLE, regions=regions))

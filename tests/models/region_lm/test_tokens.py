@@ -88,12 +88,24 @@ def test_tags_in_a_text_are_letters(vocabulary, text):
 
 
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)
-@pytest.mark.parametrize("text", ["red circle", " red", "\n", ",", "\n\nred", "  two", "Größe", "😀"])
+@pytest.mark.parametrize(
+    "text", ["red circle", " red", "\n", ",", "\n\nred", "  two", "Größe", "😀", "'s hat"]
+)
 def test_texts_in_the_middle_get_no_space_that_nobody_wrote(vocabulary, text):
     tokenizer = vocabulary()
     ids = plain_ids(tokenizer, "x", first=True) + plain_ids(tokenizer, text)
     assert tokenizer.decode(ids) == "x" + text
     assert tokenizer.unk_token_id not in ids
+
+
+def test_a_byte_level_vocabulary_reads_behind_a_special_token_as_its_library_does():
+    tokenizer = byte_level(sentences=["the dog's hat"] * 4)
+    ids = add_tokens(tokenizer, [MASK])
+    expected = tokenizer(f"{MASK}'s hat", add_special_tokens=False)["input_ids"]
+    assert [ids[MASK], *plain_ids(tokenizer, "'s hat")] == expected
+    assert tokenizer.convert_ids_to_tokens(expected)[1] == "'s"
+    word = plain_ids(tokenizer, "dog", first=True)
+    assert [*word, *expected[1:]] == plain_ids(tokenizer, "dog's hat", first=True)
 
 
 def test_at_the_start_a_text_is_read_as_the_tokenizer_reads_it():

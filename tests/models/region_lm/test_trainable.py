@@ -169,6 +169,33 @@ def test_adapters_of_two_stages_do_not_pile_up():
         begin_stage(model, plan(("projector", 1e-3)))
 
 
+def test_a_stage_that_is_refused_leaves_no_adapters():
+    _, model = new_system("osprey_tiny")
+    with pytest.raises(ValueError, match="trains 'nothing', which the model does not have"):
+        begin_stage(model, plan(("nothing", 1e-3), lora=LORA))
+    assert not has_adapters(model)
+    begin_stage(model, plan(("projector", 1e-3), lora=LORA))
+    assert has_adapters(model)
+
+
+def test_a_head_that_is_the_embedding_gets_no_adapter():
+    lora = replace(LORA, targets=("q_proj", "lm_head"))
+    _, tied = new_system("osprey_tiny", tie_embeddings=True)
+    said = r"'lm_head' of the language model is its input embedding as well .*Leave it out of lora\.targets"
+    with pytest.raises(ValueError, match=said):
+        begin_stage(tied, plan(lora=lora))
+    assert not has_adapters(tied)
+    processor, model = new_system("osprey_tiny")
+    begin_stage(model, plan(lora=lora))
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if is_adapter(name):
+                value.normal_(std=0.3)
+        expected = model(processor(mixed("osprey_tiny"))).logits
+        merge_adapters(model)
+        assert torch.allclose(model(processor(mixed("osprey_tiny"))).logits, expected, atol=1e-4)
+
+
 def test_adapters_that_are_not_there_are_named():
     _, model = new_system("osprey_tiny")
     with pytest.raises(ValueError, match="stage 'x' has adapters and the model has none: call begin_stage"):

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from tasks.data.coco import category_names, clip_box, read_mask, read_split, to_document, to_records
+from tasks.data.coco import (
+    category_names,
+    clip_box,
+    read_box,
+    read_flag,
+    read_mask,
+    read_split,
+    to_document,
+    to_records,
+)
 from tasks.data.rle import decode_mask, encode_mask
 from tasks.errors import DataError
 from tests.tiny.faults import edited, manifest_of
@@ -117,3 +126,17 @@ def test_files_without_tables(world, change):
         change(document)
     with pytest.raises(DataError, match="must be a list of objects"):
         read_split(world, "val")
+
+
+def test_a_box_ends_at_the_border_and_no_more_than_a_pixel_is_cut():
+    assert read_box([-0.5, 0, 9, 6.5], (6, 8)) == (0.0, 0.0, 8.0, 6.0)
+    with pytest.raises(ValueError, match=r"bbox \[-500, -500, 5000, 550\] lies outside the image of 100x100"):
+        read_box([-500, -500, 5000, 550], (100, 100))
+
+
+@pytest.mark.parametrize("value", ["0", "false", None, 2, -1, 1.0, 0.0, []])
+def test_flags_are_0_or_1(value):
+    assert [read_flag({"ignore": given}, "ignore") for given in (0, 1, False, True)] == [False, True] * 2
+    assert not read_flag({}, "ignore")
+    with pytest.raises(ValueError, match="ignore must be 0, 1, true or false, got "):
+        read_flag({"ignore": value}, "ignore")

@@ -51,7 +51,13 @@ def wrong(**changes):
     [
         ({"images": None}, "'images' must be a list of objects"),
         ({"images": [{"id": "1"}]}, "images 1: must be an object with an integer 'id'"),
-        ({"categories": [{"id": 2, "name": "a"}] * 2}, "categories 2: id 2 appears a second time"),
+        (
+            {"categories": [{"id": 2, "name": "a"}] * 2},
+            "categories 2: id 2 appears a second time, first in categories 1.",
+        ),
+        (wrong(iscrowd="0"), "annotation 5: iscrowd must be 0, 1, true or false, got '0'"),
+        (wrong(iscrowd="false"), "annotation 5: iscrowd must be 0, 1, true or false, got 'false'"),
+        (wrong(iscrowd=None), "annotation 5: iscrowd must be 0, 1, true or false, got 'None'"),
         (wrong(image_id=8), "annotation 5: image 8 is not in the file"),
         (wrong(category_id=8), "annotation 5: category 8 has no name in the file"),
         (wrong(bbox=[0, 0, 40, 4]), "lies outside the image of 20x10"),

@@ -168,3 +168,27 @@ def test_the_size_alone_is_read_from_the_header(tmp_path):
     assert read_size(tmp_path / "a.png") == (48, 64)
     with pytest.raises(DataError, match=r"b\.png: no such file"):
         read_size(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("read", [read_rgb, read_size])
+def test_a_file_that_is_cut_off_says_so(tmp_path, read):
+    content, path = encoded(picture(), "PNG"), tmp_path / "a.png"
+    path.write_bytes(content[:60])
+    with pytest.raises(DataError, match=r"a\.png: is truncated: it ends before its last pixel\.") as caught:
+        read(path)
+    assert caught.value.hint == "Fetch or export the file again, or leave it out."
+    path.write_bytes(content[:200] + b"\xff" + content[201:])
+    with pytest.raises(DataError, match=r"a\.png: is damaged: broken data stream"):
+        read(path)
+
+
+def test_hints_are_of_the_file_alone(tmp_path):
+    path = tmp_path / "a.jpg"
+    with pytest.raises(DataError, match=r"no such file\. Correct the path, or fetch the file\."):
+        read_rgb(path)
+    path.write_bytes(encoded(picture(), "PNG"))
+    with pytest.raises(DataError, match=r"Give the file the ending of what it holds\."):
+        read_rgb(path)
+    path.write_bytes(encoded(picture(), "JPEG")[:1500])
+    with pytest.raises(DataError, match="is truncated"):
+        read_rgb(path)

@@ -100,11 +100,11 @@ def test_a_part_of_the_real_file(tmp_path):
 @pytest.mark.parametrize(
     ("table", "index", "values", "message"),
     [
-        ("categories", 1, {"id": 7}, r"category 2: id 7 appears a second time\."),
+        ("categories", 1, {"id": 7}, r"category 2: id 7 appears a second time, first in category 1\."),
         ("categories", 1, {"frequency": "often"}, r"category 2: category 'cat': frequency must be r, c or f"),
         ("categories", 1, {"name": 5}, r"category 2: a category must have 'name' of type str, got 5\."),
         ("categories", 1, {"name": "dog"}, r"names of categories must differ, 'dog' appears twice\."),
-        ("images", 1, {"id": 9}, r"image 2: id 9 appears a second time\."),
+        ("images", 1, {"id": 9}, r"image 2: id 9 appears a second time, first in image 1\."),
         ("images", 1, {"height": 0}, r"image 2: image size must be positive, got 30x0\."),
         ("images", 1, {"width": 30.5}, r"image 2: an image must have 'width' of type int, got 30\.5\."),
         ("images", 1, {"neg_category_ids": [8]}, r"image 2: neg_category_ids: category 8 is unknown\."),
@@ -121,7 +121,7 @@ def test_a_part_of_the_real_file(tmp_path):
             {"neg_category_ids": [5]},
             r"image 9: image 9 of .* category 1 is negative and has reg",
         ),
-        ("annotations", 1, {"id": 1}, r"annotation 2: id 1 appears a second time\."),
+        ("annotations", 1, {"id": 1}, r"annotation 2: id 1 appears a second time, first in annotation 1\."),
         ("annotations", 1, {"image_id": 5}, r"annotation 2: image_id 5 is unknown\."),
         ("annotations", 1, {"category_id": 4}, r"annotation 2: category_id 4 is unknown\."),
         ("annotations", 1, {"category_id": True}, r"annotation 2: category_id True is unknown\."),

@@ -75,7 +75,7 @@ def read_scenes(folder, choose):
     path, images = vcr.written(folder)
     path.write_text(json.dumps(line) + "\n")
     (images / "film/a.json").write_text(json.dumps(metadata))
-    used(read_vcr(path, images, split="train"))
+    used(read_vcr(path, images, dataset="d", split="train"))
 
 
 def read_llava(folder, choose):
@@ -86,7 +86,7 @@ def read_phrases(folder, choose):
     paths = genome.written(folder, genome.REGION)
     path = choose.choice(paths)
     path.write_text(json.dumps(mutate(json.loads(path.read_text()), choose)))
-    read_visual_genome(*paths, cut=choose.random() < 0.5)
+    read_visual_genome(*paths, dataset="d", cut=choose.random() < 0.5)
 
 
 def read_lines(folder, choose):

@@ -22,7 +22,7 @@ def document(**changes):
         "annotations": [
             annotation(1),
             annotation(2, caption="ignored", ignore=True),
-            annotation(3, caption="a <image>", ignore=False),
+            annotation(3, caption="a <image>", ignore=False, iscrowd=1),  # a caption is about a crowd, too
         ],
     }
     return values | changes
@@ -64,7 +64,9 @@ def test_categories_are_labels(tmp_path):
     [
         ({"images": {}}, "'images' must be a list of objects", ""),
         ({"images": [{"id": "1"}]}, "must be an object with an integer 'id'", " images 1"),
-        ({"images": [{"id": 1}, {"id": 1}]}, "id 1 appears a second time", " images 2"),
+        ({"images": [{"id": 1}, {"id": 1}]}, "id 1 appears a second time, first in images 1", " images 2"),
+        ({"annotations": [annotation(4, ignore="false")]}, "ignore must be 0, 1, true or", " annotation 4"),
+        ({"annotations": [annotation(4, ignore=None)]}, "ignore must be 0, 1, true or", " annotation 4"),
         ({"annotations": [annotation(1, image_id=9)]}, "image 9 is not in the file", " annotation 1"),
         ({"annotations": [annotation(4, caption=3)]}, "an annotation must have 'caption'", " annotation 4"),
         ({"annotations": [annotation(4, caption=" ")]}, "a text about a region is blank", " annotation 4"),

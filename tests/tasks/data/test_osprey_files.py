@@ -215,3 +215,13 @@ def test_files_that_are_no_lists(tmp_path):
             read_osprey_samples(path, kind="part", dataset="o")
     with pytest.raises(DataError, match="cannot be read: No such file"):
         read_category_list(tmp_path / "absent.json")
+
+
+def test_numbers_of_regions_are_ascii(tmp_path):
+    full_width = "<region\N{FULLWIDTH DIGIT ONE}>"
+    row = entry(conversations=[{"from": "human", "value": f"{full_width}?"}, ANSWER])
+    (sample,) = read_osprey_samples(written(tmp_path, row), kind="conversation", dataset="o")
+    assert sample.turns[0].parts == (f"{full_width}?",)
+    path = written(tmp_path, described(f"{full_width}: x", "<region2>: y"))
+    with pytest.raises(DataError, match="description 1 must begin '<region1>:'"):
+        read_osprey_descriptions(path, dataset="osprey")

@@ -6,7 +6,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tasks.data.published_files import find_weights
+from tasks.data.published_files import (
+    check_finite,
+    check_floating,
+    check_present,
+    find_index,
+    find_weights,
+)
 from tasks.errors import DataError, IntegrityError
 from tests.models.region_lm.published import write_weights
 
@@ -111,3 +117,34 @@ def test_an_index_that_is_wrong(tmp_path, weight_map, message):
     with pytest.raises(DataError) as caught:
         find_weights(tmp_path, sandbox=False)
     assert message in caught.value.message
+
+
+def test_what_is_named_and_not_there(tmp_path):
+    with pytest.raises(DataError, match=r"none: no such file or folder\. Correct the path"):
+        find_weights(tmp_path / "none", sandbox=False)
+    check_present({"": tmp_path, "--vision": None})
+    with pytest.raises(DataError, match="no such file or folder") as caught:
+        check_present({"": tmp_path, "--vision": tmp_path / "none"})
+    assert caught.value.obj == f"--vision {tmp_path / 'none'}"
+
+
+def test_the_index_is_the_one_that_is_read(tmp_path):
+    index = tmp_path / "pytorch_model.bin.index.json"
+    index.write_text("{}")
+    assert find_index(tmp_path) == index
+    save_file({"a": STATE["a"]}, tmp_path / "model.safetensors")
+    assert find_index(tmp_path) is None
+    assert find_index(tmp_path / "model.safetensors") is None
+
+
+def test_weights_are_floating_and_finite(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file(STATE, path)
+    files = find_weights(path, sandbox=False)
+    check_floating(files, {"a", "b", "e"})
+    with pytest.raises(DataError, match=r"model\.safetensors: holds 'd' as I8: it is quantised"):
+        check_floating(files, STATE)
+    check_finite("a", STATE["a"], path)
+    for value in (float("nan"), float("-inf")):
+        with pytest.raises(DataError, match=r"model\.safetensors: 'a' holds NaN or infinity"):
+            check_finite("a", torch.tensor([1.0, value]), path)

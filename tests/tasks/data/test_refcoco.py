@@ -9,6 +9,7 @@ import pytest
 from evaluation.ref_masks import evaluate_masks
 from tasks.data.refcoco import check_types, read_references
 from tasks.data.referring import to_box_expression, to_mask_expression
+from tasks.data.region_facts import facts_of_expressions
 from tasks.data.rle import decode_mask
 from tasks.errors import DataError
 
@@ -31,7 +32,7 @@ INSTANCES = {
             "bbox": [2, 2, 3, 3],
             "segmentation": [[2, 2, 5, 2, 5, 5, 2, 5], [1, 1, 2, 2]],
         },
-        {"id": 3, "image_id": 25, "bbox": [1, 1, 8.4, 4], "segmentation": [[1, 1, 7, 1, 7, 5]], "iscrowd": 0},
+        {"id": 3, "image_id": 25, "bbox": [1, 1, 7.4, 4], "segmentation": [[1, 1, 7, 1, 7, 5]], "iscrowd": 0},
         {
             "id": 4,
             "image_id": 9,
@@ -154,6 +155,8 @@ def test_grefcoco_has_none_one_or_many(tmp_path):
     path, instances = files(tmp_path, rows, name="grefs(unc).json")
     records = read_references(path, instances, source="grefcoco/unc")
     assert [len(record.regions) for record in records] == [2, 2, 0, 0, 0, 0, 1, 1, 0, 0]
+    assert [record.crowds for record in records] == [0, 0, 0, 0, 0, 0, 1, 1, 0, 0]
+    assert facts_of_expressions(records) == []  # none is about one region alone
     expressions = [to_mask_expression(record) for record in records]
     answers = {item.expression_id: item.target for item in expressions}
     result = evaluate_masks(expressions, answers)
@@ -214,9 +217,15 @@ def test_a_broken_reference_is_named(tmp_path, changes, message):
     [
         (
             {"bbox": [0, 0, 0, 3]},
-            "annotation 1: box_xyxy must be finite with left < right and top < bottom, got ",
+            "annotation 1: bbox must have a positive width and height, got [0, 0, 0, 3].",
         ),
-        ({"bbox": "0 0 3 3"}, "annotation 1: bbox must be 4 numbers, got '0 0 3 3'."),
+        ({"bbox": "0 0 3 3"}, "annotation 1: bbox must be 4 numbers, got 0 0 3 3."),
+        (
+            {"bbox": [-500, -500, 5000, 550]},
+            "annotation 1: bbox [-500, -500, 5000, 550] lies outside the image of 8x6.",
+        ),
+        ({"iscrowd": "0"}, "annotation 1: iscrowd must be 0, 1, true or false, got '0'."),
+        ({"iscrowd": None}, "annotation 1: iscrowd must be 0, 1, true or false, got 'None'."),
         (
             {"segmentation": [[0, 0, 1, 1]]},
             "annotation 1: a polygon must have an even count of at least 6 numbers",
@@ -240,7 +249,7 @@ def test_a_broken_annotation_is_named(tmp_path, changes, message):
     [
         ({"images": []}, "must have a list 'annotations'."),
         ([], "must have a list 'images'."),
-        (INSTANCES | {"images": INSTANCES["images"] * 2}, "id 9 appears twice in 'images'."),
+        (INSTANCES | {"images": INSTANCES["images"] * 2}, "id 9 appears twice in 'images': entries 1 and 3."),
         (
             INSTANCES | {"annotations": [{"id": "1"}]},
             "each of 'annotations' must be an object with an integer 'id'.",

@@ -53,6 +53,7 @@ def record(*regions, **changes):
         ({"split": ""}, "split is empty or holds a control character: ''."),
         ({"height": 0}, "image size must be positive, got 8x0."),
         ({"distractors": -1}, "distractors must be at least 0, got -1."),
+        ({"crowds": -1}, "crowds must be at least 0, got -1."),
     ],
 )
 def test_no_record_holds(changes, message):
@@ -71,6 +72,7 @@ def test_a_box_without_area_is_refused():
     [
         record(),
         record(region(0, 0, 3, 3), region(2, 2, 5, 5, number=2)),
+        record(region(0, 0, 3, 3), crowds=2, distractors=0),
         record(
             ReferredRegion(region_id=None, box_xyxy=(0.5, 0.5, 2.25, 3.0)), expression="l'homme à gauche 🚲"
         ),

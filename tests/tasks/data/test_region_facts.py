@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tasks.data.coco import read_box
 from tasks.data.lvis import read_lvis
 from tasks.data.records import ImageRecord, RegionRecord
 from tasks.data.referring import ReferredRegion, ReferringRecord
@@ -17,7 +18,6 @@ from tasks.data.region_facts import (
     facts_of_lvis,
     labels_of,
     lvis_files,
-    read_box,
     read_place,
 )
 from tasks.data.region_records import SampleRegion
@@ -98,6 +98,7 @@ def test_expressions_are_gathered_by_region_and_image():
         expression(6, "the elephant"),
         expression(7, "elsewhere", cup, image_id=6),
         expression(8, "other split", cup, split="testA"),
+        expression(9, "the cup and the crowd", cup, crowds=1),
     ]
     facts = facts_of_expressions(records)
     assert [(image.image_id, image.split) for image in facts] == [("5", "val"), ("6", "val"), ("5", "testA")]

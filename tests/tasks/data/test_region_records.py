@@ -127,7 +127,15 @@ def test_bad_turns_are_refused(values, message):
         ),
         *(
             (text, (text,))
-            for text in ("<image>", "</s>", "<mask><pos>", "{region:0}", "<regionX>", "<s>\n</s>")
+            for text in (
+                "<image>",
+                "</s>",
+                "<mask><pos>",
+                "{region:0}",
+                "<regionX>",
+                "<region\N{FULLWIDTH DIGIT ONE}>",
+                "<s>\n</s>",
+            )
         ),
     ],
 )

@@ -112,6 +112,16 @@ def test_yes_is_true_no_is_not_and_both_are_as_many(negative):
     assert 100 < yes_first.count("Yes.") < 200
 
 
+def test_earlier_answers_do_not_tell_the_later_ones():
+    """Whoever says the answer that was rarer so far is right half the time."""
+    right = []
+    for sample in exists_samples(many(400), seed=1):
+        said = [answer == "Yes." for _, _, answer in rounds(sample)]
+        right += [said[place] == (2 * sum(said[:place]) < place) for place in range(1, len(said))]
+    assert len(right) > 200
+    assert abs(sum(right) / len(right) - 0.5) < 0.1
+
+
 def test_negatives_are_the_nearest_of_another_category():
     image = facts(1, ("cup", 0), ("cup", 10), ("dog", 30), ("car", 90))
     nearest = {"cup": "dog", "dog": "cup", "car": "dog"}

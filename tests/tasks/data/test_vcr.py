@@ -42,7 +42,7 @@ def written(folder, line=None, metadata=None):
 
 
 def test_question_answer_and_reason(tmp_path):
-    (sample,) = read_vcr(*written(tmp_path), split="train")
+    (sample,) = read_vcr(*written(tmp_path), dataset="vcr", split="train")
     assert (sample.dataset, sample.split, sample.sample_id) == ("vcr", "train", "train-0")
     assert (sample.file, sample.size) == ("film/a.jpg", (6, 8))
     assert [region.label for region in sample.regions] == ["person", "car"]  # the dog is not cited
@@ -55,7 +55,7 @@ def test_question_answer_and_reason(tmp_path):
 
 
 def test_masks_are_filled_as_their_makers_do(tmp_path):
-    (sample,) = read_vcr(*written(tmp_path, {"question": [[1]]}), split="train")
+    (sample,) = read_vcr(*written(tmp_path, {"question": [[1]]}), dataset="vcr", split="train")
     person, dog = sample.regions
     assert person.mask is None  # has no outline
     assert person.box_xyxy == (0.0, 0.0, 3.0, 3.0)
@@ -102,10 +102,16 @@ def test_masks_are_filled_as_their_makers_do(tmp_path):
         ({}, {"segms": [[[[0, 0, 0]]], [], []]}, "object 0: "),
         ({}, {"segms": [[3], [], []]}, "object 0: "),
         ({}, {"width": "8"}, "metadata must have 'width' of type int"),
+        (
+            {},
+            {"width": 10**6, "height": 10**6},
+            "film/a.json: mask size must be 1 to 268435456 pixels, got 1000000x1000000",
+        ),
+        ({}, {"height": 0}, "film/a.json: mask size must be 1 to 268435456 pixels, got 8x0"),
     ],
 )
 def test_bad_lines_are_named(tmp_path, line, metadata, message):
     path, images = written(tmp_path, line, metadata)
     with pytest.raises(DataError, match=message) as caught:
-        read_vcr(path, images, split="train")
+        read_vcr(path, images, dataset="vcr", split="train")
     assert caught.value.obj in (f"{path} line 1", str(images / "film/b.json"))

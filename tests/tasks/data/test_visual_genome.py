@@ -32,8 +32,8 @@ def written(folder, *regions, images=(IMAGE,), entries=None):
 
 
 def test_phrases_and_boxes(tmp_path):
-    (facts,) = read_visual_genome(*written(tmp_path, REGION), split="train")
-    assert (facts.dataset, facts.split, facts.image_id) == ("visual_genome", "train", "4")
+    (facts,) = read_visual_genome(*written(tmp_path, REGION), dataset="mine", split="train")
+    assert (facts.dataset, facts.split, facts.image_id) == ("mine", "train", "4")
     assert (facts.file, facts.size) == ("VG_100K_2/4.jpg", (60, 80))
     assert facts.regions[0].texts == ("the <image> clock",)
     assert facts.regions[0].region.box_xyxy == (1.0, 2.0, 31.0, 22.0)
@@ -45,10 +45,15 @@ def test_boxes_are_cut_only_if_asked(tmp_path):
     with pytest.raises(
         DataError, match=r"region 11: bbox \[-20, 2, 200, 20\] lies outside the image of 80x60"
     ):
-        read_visual_genome(*files)
-    assert read_visual_genome(*files, cut=True)[0].regions[0].region.box_xyxy == (0.0, 2.0, 80.0, 22.0)
+        read_visual_genome(*files, dataset="vg")
+    assert read_visual_genome(*files, dataset="vg", cut=True)[0].regions[0].region.box_xyxy == (
+        0.0,
+        2.0,
+        80.0,
+        22.0,
+    )
     with pytest.raises(DataError, match="region 11: bbox must have a positive width and height"):
-        read_visual_genome(*written(tmp_path, REGION | {"x": 90}), cut=True)
+        read_visual_genome(*written(tmp_path, REGION | {"x": 90}), dataset="vg", cut=True)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,7 @@ def test_boxes_are_cut_only_if_asked(tmp_path):
 def test_bad_regions_are_named(tmp_path, region, message):
     files = written(tmp_path, REGION | region)
     with pytest.raises(DataError, match=message) as caught:
-        read_visual_genome(*files)
+        read_visual_genome(*files, dataset="vg")
     assert caught.value.obj == f"{files[0]} image 4"
 
 
@@ -74,10 +79,31 @@ def test_bad_regions_are_named(tmp_path, region, message):
         ({"entries": []}, "must be a list of objects, and not empty"),
         ({"entries": {"a": 1}}, "must be a list of objects"),
         ({"entries": [{"id": "4", "regions": []}]}, "an entry must have 'id' of type int"),
-        ({"entries": [{"id": 4, "regions": []}] * 2}, "appears a second time"),
+        (
+            {"entries": [{"id": 4, "regions": []}] * 2},
+            "image 4: appears a second time, in entries 1 and 2",
+        ),
+        (
+            {"entries": [{"id": 4, "regions": [REGION, REGION]}]},
+            "region 11: its id appears a second time, in images 4 and 4",
+        ),
+        (
+            {
+                "entries": [
+                    {"id": 4, "regions": [REGION]},
+                    {"id": 6, "regions": [REGION | {"image_id": 6}]},
+                ],
+                "images": [IMAGE, IMAGE | {"image_id": 6}],
+            },
+            "region 11: its id appears a second time, in images 4 and 6",
+        ),
+        (
+            {"entries": [{"id": 4, "regions": [REGION | {"region_id": "11"}]}]},
+            "a region must have 'region_id' of type int, got '11'",
+        ),
         ({"entries": [{"id": 5, "regions": []}]}, "is not in image_data.json"),
         ({"entries": [{"id": 4, "regions": ["x"]}]}, "region 1: a region must be an object, got str"),
-        ({"images": [IMAGE, IMAGE]}, "image 4 appears a second time"),
+        ({"images": [IMAGE, IMAGE]}, "entry 2: image 4 appears a second time, first in entry 1"),
         ({"images": [IMAGE | {"width": 0}]}, "image size must be positive, got 0x60"),
         ({"images": [IMAGE | {"url": "4.jpg"}]}, "url must end in <folder>/<file>, got '4.jpg'"),
         ({"images": [IMAGE | {"url": "https://a/../b/"}]}, "url must end in"),
@@ -86,4 +112,4 @@ def test_bad_regions_are_named(tmp_path, region, message):
 )
 def test_bad_files_are_named(tmp_path, keywords, message):
     with pytest.raises(DataError, match=message):
-        read_visual_genome(*written(tmp_path, **keywords))
+        read_visual_genome(*written(tmp_path, **keywords), dataset="vg")

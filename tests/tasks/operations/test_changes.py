@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.errors import UsageError
-from tasks.operations.changes import find_named, make_change
+from tasks.operations.changes import find_named, make_change, name_changes, with_changes
 
 
 def test_a_name_is_a_file_of_the_folder(tmp_path):
@@ -42,3 +42,30 @@ def test_a_change_reaches_mappings_and_items():
 def test_a_change_of_nothing_is_refused(change, message):
     with pytest.raises(UsageError, match=message):
         make_change({"a": {"b": 1}, "c": [{"d": 2}, 3]}, change)
+
+
+def made(changes, document=None):
+    """Make a sum of two numbers that may not be 3, and none of which is negative."""
+    document = {"a": 0, "b": 0} | (document or {})
+    for change in changes:
+        make_change(document, change)
+    for name, value in document.items():
+        if value < 0:
+            raise UsageError(f"{name} is negative.", obj="file.yaml", hint="Correct the file.")
+    if sum(document.values()) == 3:
+        raise UsageError("the sum is 3.", obj="file.yaml", hint="Correct the file.")
+    return document
+
+
+def test_what_changes_break_is_theirs():
+    assert with_changes(["a=1"], made) == {"a": 1, "b": 0}
+    with pytest.raises(UsageError, match=r"^--set a=-1: a is negative\. Correct `--set a=-1`, or") as caught:
+        with_changes(["b=5", "a=-1"], made)
+    assert "file.yaml" in caught.value.hint
+    with pytest.raises(UsageError, match=r"^--set a=1 --set b=2: the sum is 3\."):
+        with_changes(["a=1", "b=2"], made)
+    with pytest.raises(UsageError, match=r"^file\.yaml: b is negative\. Correct the file\."):
+        with_changes(["a=1"], lambda changes: made(changes, {"b": -1}))
+    with pytest.raises(UsageError, match=r"^--set c\.d=1: the file has no section 'c'\."):
+        with_changes(["c.d=1"], made)
+    assert name_changes([]) == ""

@@ -61,6 +61,7 @@ def test_logits_are_those_of_the_source(tmp_path, system, form, parts):
     sources = manifest.provenance["sources"]
     assert sources["checkpoint/config.json"] == hash_file(folder / "config.json")
     assert len([name for name in sources if name.endswith(form)]) == parts
+    assert len([name for name in sources if name.endswith(".index.json")]) == (parts > 1)
     assert manifest.provenance["recipe"] == f"{system}_tiny"
 
 
@@ -122,7 +123,11 @@ def test_an_encoder_of_transformers(tmp_path):
     folder = tmp_path / "published"
     processor, model = save_published("llava", folder, change=without_tower)
     model.vision.model.save_pretrained(tmp_path / "clip")
+    (folder / "special_tokens_map.json").write_text("{}")
     assert convert("llava", folder, vision=tmp_path / "clip")["missing"] == []
+    sources = verify_directory(tmp_path / "out").provenance["sources"]
+    assert sources["vision/config.json"] == hash_file(tmp_path / "clip" / "config.json")
+    assert sources["tokenizer/special_tokens_map.json"] == hash_file(folder / "special_tokens_map.json")
     known = len(processor.tokenizer) - 1
     assert same_logits("llava", processor, model, tmp_path / "out", known)
     config = tmp_path / "clip" / "config.json"
@@ -131,6 +136,14 @@ def test_an_encoder_of_transformers(tmp_path):
         DataError, match="says hidden_act: 'gelu', but the encoder that the recipe builds has"
     ):
         convert("llava", folder, vision=tmp_path / "clip")
+
+
+@pytest.mark.parametrize("option", ["vision", "tokenizer"])
+def test_a_folder_that_is_not_there(tmp_path, option):
+    with pytest.raises(DataError, match=rf"--{option} .*nosuch: no such file or folder"):
+        convert("llava", tmp_path, **{option: tmp_path / "nosuch"})
+    with pytest.raises(DataError, match="nosuch: no such file or folder"):
+        convert("llava", tmp_path / "nosuch")
 
 
 def test_an_encoder_that_nobody_needs(tmp_path):

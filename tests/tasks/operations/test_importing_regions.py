@@ -102,6 +102,7 @@ def test_files_that_repeat_an_id(world, tmp_path):  # noqa: F811
     [
         ({"most": 0}, "--most: must be at least 1, got 0"),
         ({"limit": 0}, "--limit: must be at least 1, got 0"),
+        ({"draws": 0}, "--draws: must be at least 1, got 0"),
         ({"seed": -1}, "--seed: must not be negative"),
         ({"ask": ("guess",)}, "is none of describe, name, exists, choose: 'guess'"),
         ({"ask": ("name", "name")}, "repeats"),
@@ -110,3 +111,39 @@ def test_files_that_repeat_an_id(world, tmp_path):  # noqa: F811
 def test_options_that_ask_nothing(world, tmp_path, options, message):  # noqa: F811
     with pytest.raises(UsageError, match=message):
         bring(world, tmp_path / "out", **options)
+
+
+def test_an_image_with_more_regions_than_a_sample_may_have(world, tmp_path):  # noqa: F811
+    document = json.loads((world / COCO[0]).read_text())
+    first = document["annotations"][0]
+    document["annotations"] = [first | {"id": number} for number in range(1, 102)]
+    (tmp_path / "many.json").write_text(json.dumps(document))
+    wanted = {"names": ("many.json",), "ask": ("name",)}
+    with pytest.raises(
+        DataError, match=r"has 101 regions to ask about with --most 200; .* may have 100"
+    ) as caught:
+        bring(tmp_path, tmp_path / "out", most=200, **wanted)
+    image = next(image for image in document["images"] if image["id"] == first["image_id"])
+    assert caught.value.obj == f"image {image['id']} ({image['file_name']})"
+    assert caught.value.hint == "Say --most 100: so many of them are drawn."
+    assert bring(tmp_path, tmp_path / "out", most=100, **wanted)["counts"]["regions"] == 100
+    with pytest.raises(DataError, match="no region has a phrase of its own"):  # so there are not too many
+        bring(tmp_path, tmp_path / "out", most=200, names=("many.json",), ask=("describe",))
+
+
+def test_several_draws_ask_anew_about_the_same_images(world, tmp_path):  # noqa: F811
+    once = bring(world, tmp_path / "once")
+    bring(world, tmp_path / "out", draws=3)
+    first, found = (read_region_directory(tmp_path / name).samples for name in ("once", "out"))
+    count = len(first)
+    assert found[:count] == first
+    assert len(found) == 3 * count
+    for number, sample in enumerate(found[count:], start=count):
+        before = found[number - count]
+        assert (sample.file, set(sample.regions)) == (before.file, set(before.regions))
+    assert (
+        len({tuple(sample.turns for sample in found[at : at + count]) for at in (0, count, 2 * count)}) == 3
+    )
+    assert {question.kind for question in questions_of(found)} == set(once["counts"]["kinds"])
+    with pytest.raises(UsageError, match="--draws: these files have questions of their own"):
+        bring(world, tmp_path / "x", "osprey", ("osprey/conversation_train.json",), draws=2)

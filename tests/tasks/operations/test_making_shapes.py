@@ -28,7 +28,7 @@ def test_a_world_is_committed_and_made_again(tmp_path):
     [
         ({"num_val": 0}, "each split needs a scene and the seed is not negative, got 2, 0 and 0"),
         ({"seed": -1}, "got 2, 1 and -1"),
-        ({"changes": ["sid=64"]}, r"--set: unknown key 'sid'\. Did you mean 'side'"),
+        ({"changes": ["sid=64"]}, r"--set sid=64: unknown key 'sid'\. Did you mean 'side'"),
         ({"changes": ["side=32"]}, "side must be at least 64"),
     ],
 )

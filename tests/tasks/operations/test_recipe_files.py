@@ -38,9 +38,9 @@ def test_the_head_decides_what_a_recipe_is_of():
     assert (recipe.backbone, recipe.norm, recipe.num_classes, recipe.schedule.length) == (
         "resnet18", "group", 3, 7,
     )  # fmt: skip
-    with pytest.raises(UsageError, match=r"tiny_points\.yaml\.head: must be one of 'deeplab', got 'solo'"):
+    with pytest.raises(UsageError, match=r"--set head=solo: must be one of 'deeplab', got 'solo'"):
         read_recipe("tiny_points", ["head=solo"], ROOT)
-    with pytest.raises(UsageError, match=r"supervision: guidance 'features' needs global_weight and tree_e"):
+    with pytest.raises(UsageError, match=r"supervision\.guidance=features: guidance 'features' needs global"):
         read_recipe("tiny_points", ["supervision.guidance=features"], ROOT)
 
 
@@ -53,7 +53,7 @@ def test_changes_win_over_the_reduction():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["optimizer.rate=1"], r"tiny_solo\.yaml\.optimizer: unknown key 'rate'"),
+        (["optimizer.rate=1"], r"--set optimizer\.rate=1: unknown key 'rate'"),
         (
             ["optimiser.learning_rate=1"],
             r"--set optimiser\.learning_rate=1: .* no section 'optimiser'. Sections",
@@ -63,7 +63,7 @@ def test_changes_win_over_the_reduction():
         (["num_categories"], "--set num_categories: must be key=value"),
         (["=3"], "must be key=value"),
         (["images.jitter=[1"], "the value is not YAML"),
-        (["training.steps=3"], "--set training: unknown key 'steps'"),
+        (["training.steps=3"], "--set training.steps=3: unknown key 'steps'"),
         (["training.micro_batch=0"], "micro_batch must be at least 1, got 0"),
         (["training.checkpoint_every=0"], "checkpoint_every must be at least 1, got 0"),
         (["training.average_decay=1.0"], r"average_decay must be in \[0, 1\), got 1\.0"),

@@ -51,8 +51,9 @@ def test_adapters_are_a_change(tmp_path):
     ],
 )
 def test_a_value_that_is_wrong_is_refused_with_its_place(change, message):
-    with pytest.raises(UsageError, match=message):
-        read_region_recipe("tokenpacker_tiny", [change], ROOT)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_region_recipe("tokenpacker_tiny", [change, "stages.0.epochs=2"], ROOT)
+    assert caught.value.obj == f"--set {change}"
 
 
 def test_a_recipe_that_is_not_there_is_named():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tasks.data.region_mix import open_mix, read_mix
+from tasks.errors import UsageError
 from tasks.operations.region_start import begin_model
 from tasks.operations.training_steps import Training, parts_of_step
 from tasks.operations.tune_request import TuneSettings, check_tuning, read_stage
@@ -56,6 +57,21 @@ def test_a_step_is_what_it_says(lesson):
         assert counts["text"].amount == amounts["learned_tokens"] == batch.batch.num_learned
         assert sum(batch.positions) == amounts["positions"]
     assert lesson.network is lesson.model
+
+
+def test_a_language_model_that_mixes_samples_is_not_packed(lesson):
+    config = lesson.model.language.config
+    config.sliding_window = 8
+    try:
+        said = (
+            r"the language model \(llama\) cannot read several samples in a row: its attention sees 8 "
+            r"positions .*Say `--set training\.packing=false`"
+        )
+        with pytest.raises(UsageError, match=said):
+            replace(lesson, packing=True)
+        assert not replace(lesson, packing=False).packing
+    finally:
+        del config.sliding_window
 
 
 def test_neither_rows_nor_parts_change_the_loss(lesson):

@@ -58,6 +58,8 @@ def test_expressions_of_all_splits_or_of_one(world):
 def test_visual_genome_and_llava(world):
     names = ("visual_genome/region_descriptions.json", "visual_genome/image_data.json")
     assert len(read(world, "visual-genome", *names).facts) == 5
+    mine = read(world, "visual-genome", *names, dataset="mine", split="val").facts
+    assert {(image.dataset, image.split) for image in mine} == {("mine", "val")}
     found = read(world, "llava", "llava/train.json")
     assert len(found.samples) == 3
     assert found.facts == ()
@@ -67,7 +69,9 @@ def test_visual_genome_and_llava(world):
 def test_vcr(tmp_path):
     path, images = written(tmp_path)
     found = read_source(RegionSource(form="vcr", files=(path,), images=images, split="val"))
-    assert [sample.split for sample in found.samples] == ["val"]
+    assert [(sample.dataset, sample.split) for sample in found.samples] == [("vcr", "val")]
+    found = read_source(RegionSource(form="vcr", files=(path,), images=images, dataset="mine"))
+    assert [sample.dataset for sample in found.samples] == ["mine"]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +113,14 @@ def test_a_name_that_does_not_tell(world, tmp_path):
     (tmp_path / "x.json").write_bytes((world / "osprey/conversation_train.json").read_bytes())
     with pytest.raises(UsageError, match="Say --kind conversation, part, short_form or lvis"):
         detect_kind(tmp_path / "x.json")
+    (tmp_path / "partial_conversation.json").write_bytes((tmp_path / "x.json").read_bytes())
+    assert detect_kind(tmp_path / "partial_conversation.json") == "conversation"
+    (tmp_path / "partial.json").write_bytes((tmp_path / "x.json").read_bytes())
+    with pytest.raises(UsageError, match="Say --kind"):
+        detect_kind(tmp_path / "partial.json")
+    for name, kind in (("osprey_part_level.json", "part"), ("all-conversations.json", "conversation")):
+        (tmp_path / name).write_bytes((tmp_path / "x.json").read_bytes())
+        assert detect_kind(tmp_path / name) == kind
     (tmp_path / "y.json").write_text(json.dumps([{"id": 1}]))
     with pytest.raises(DataError, match=r"is none of Osprey's files: its first entry has \['id'\]"):
         detect_kind(tmp_path / "y.json")
@@ -143,3 +155,17 @@ def test_lines_need_a_split(world, tmp_path):
 def test_what_does_not_fit_together(tmp_path, form, count, options, message):
     with pytest.raises(UsageError, match=message):
         read(tmp_path, form, *(["x.json"] * count), **options)
+
+
+@pytest.mark.parametrize("name", ["captioned_regions", "captioned_images", "conversation"])
+def test_files_over_several_lines(world, tmp_path, name):
+    path = tmp_path / f"{name}_train.json"
+    document = json.loads((world / f"osprey/{path.name}").read_text())
+    path.write_text(json.dumps(document, indent=2))
+    assert detect_kind(path) == detect_kind(world / f"osprey/{path.name}")
+    assert read(tmp_path, "osprey", path.name) == read(world, "osprey", f"osprey/{path.name}")
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
+    with pytest.raises(DataError, match=r"invalid JSON at byte \d{3,}") as caught:
+        detect_kind(path)
+    assert caught.value.obj == str(path)

@@ -1,10 +1,11 @@
 """What a stage begins with: nothing is random unless asked for, and settings agree with the recipe."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM
 
 from models.region_lm.build import build_vision
@@ -123,3 +124,62 @@ def test_parts_that_do_not_fit_are_named(world, samples, trained, tmp_path):
         DataError, match=r"a\.safetensors: has no value for \d+ weights of the encoder, such as vision"
     ):
         begin(vision=tmp_path / "a.safetensors")
+
+
+BLOCK = {
+    "language": "model.layers.1.mlp.gate_proj.weight",
+    "vision": "encoder.stages.0.layers.0.pwconv1.weight",
+}
+NOT_WEIGHTS = {
+    "quantised": (lambda value: (value * 100).to(torch.int8), DataError, "holds '{}' as I8: it is quantised"),
+    "no number": (lambda value: value / 0, DataError, "'{}' holds NaN or infinity"),
+    "cut off": (None, IntegrityError, "is damaged"),
+}
+
+
+@pytest.fixture
+def altered(trained, tmp_path):
+    """Copy a trained part, and change one weight of it or the file."""
+
+    def alter(part, change):
+        folder = tmp_path / part
+        shutil.copytree(trained / part, folder)
+        path = folder / "model.safetensors"
+        if change is None:
+            path.write_bytes(path.read_bytes()[:-100])
+        else:
+            state = load_file(path)
+            save_file({**state, BLOCK[part]: change(state[BLOCK[part]])}, path, {"format": "pt"})
+        return folder
+
+    return alter
+
+
+@pytest.mark.parametrize("part", ["language", "vision"])
+@pytest.mark.parametrize("fault", NOT_WEIGHTS)
+def test_weights_that_are_none_are_named_with_their_file(
+    world, samples, trained, altered, tmp_path, part, fault
+):
+    change, kind, message = NOT_WEIGHTS[fault]
+    folders = {"language": trained / "language", "vision": trained / "vision"}
+    asked = request(world, tmp_path / "out", random=False, **(folders | {part: altered(part, change)}))
+    with pytest.raises(kind) as caught:
+        begin_model(asked, OSPREY, samples, seed=0)
+    assert message.format(BLOCK[part]) in caught.value.message
+    assert caught.value.obj == str(tmp_path / part / "model.safetensors")
+
+
+@pytest.mark.parametrize("option", ["parent", "language", "vision", "tokenizer"])
+def test_what_is_not_there_is_named_as_it_was(world, tmp_path, option):
+    asked = request(world, tmp_path / "out", **{option: tmp_path / "nosuch"})
+    with pytest.raises(DataError, match=r"nosuch: no such file or folder\. Correct the path") as caught:
+        begin_model(asked, OSPREY, [], seed=0)
+    assert caught.value.obj.startswith("--from" if option == "parent" else f"--{option}")
+
+
+def test_a_change_of_the_recipe_is_named(world, tmp_path):
+    small = replace(OSPREY, language=replace(OSPREY.language, vocabulary=100))
+    asked = request(world, tmp_path / "out", changes=("language.vocabulary=100",))
+    with pytest.raises(DataError, match=r"Say another `--set language\.vocabulary=") as caught:
+        begin_model(asked, small, [], seed=0)
+    assert caught.value.obj == "osprey_tiny --set language.vocabulary=100"

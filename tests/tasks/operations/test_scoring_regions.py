@@ -1,6 +1,7 @@
 """Answers to samples, from directories to numbers; unknown, missing and repeated ids; METEOR asked once."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from evaluation.meteor import COUNTS
 from tasks.data.commit import verify_directory
-from tasks.data.region_directory import read_region_directory
+from tasks.data.region_directory import count_samples, read_region_directory
 from tasks.data.region_questions import questions_of
 from tasks.errors import DataError, IntegrityError
 from tasks.operations import scoring_regions
@@ -117,3 +118,37 @@ def test_meteor_aligns_each_sentence_once(tmp_path, monkeypatch):
     assert asked == [["a cup"]]
     assert values(document)["caption.meteor"] == 0.0
     assert len(document["parts"]) == 2
+
+
+def test_one_image_is_one_image_whatever_its_samples_are_called(tmp_path):
+    turns = sample().turns[:2]
+    word = turns[0].__class__(role="user", parts=("Why?",))
+    samples = [
+        *(replace(sample(kind, turns=turns), dataset=f"osprey-{kind}") for kind in ("part", "short", "talk")),
+        replace(sample("4", turns=turns), file="b.png"),
+        *(
+            replace(sample("5", turns=(word, turns[1])), split=split, file=None, size=None, regions=())
+            for split in ("train", "val")
+        ),
+    ]
+    units = [item.image for item in scoring_regions.region_items(questions_of(samples))]
+    assert units[:4] == ["a.png"] * 3 + ["b.png"]
+    assert len(set(units)) == 4  # texts without an image are drawn by themselves
+    assert count_samples(samples)["images"] == 2
+
+
+def test_a_reference_without_a_word_of_a_caption(tmp_path):
+    """Four emoji are four words to whoever splits at spaces, and none to BLEU."""
+    turns = sample().turns[:2]
+    samples = [
+        sample(str(number), turns=(turns[0], turns[1].__class__(role="assistant", parts=(text,))))
+        for number, text in enumerate(
+            ("\N{DOG FACE} \N{CAT FACE} \N{COW FACE} \N{PIG FACE}", "a red cup by it")
+        )
+    ]
+    commit(tmp_path / "samples", samples)
+    answers = say(tmp_path / "a.jsonl", truth(tmp_path))
+    document = score_files(request(tmp_path, answers))
+    assert values(document)["answers.exact_match"] == 1.0
+    counts = {item["name"]: item["count"] for item in document["metrics"]}
+    assert (counts["region_text.semantic_iou"], counts["caption.rouge_l"]) == (2, 1)

@@ -163,9 +163,8 @@ def test_llava(world):
 
 
 def test_visual_genome(world):
-    facts = read_visual_genome(
-        world / "visual_genome/region_descriptions.json", world / "visual_genome/image_data.json"
-    )
+    names = ("region_descriptions.json", "image_data.json")
+    facts = read_visual_genome(*(world / "visual_genome" / name for name in names), dataset="shapes")
     truth = [
         scene_facts(scene, split, say="caption") for split in ("train", "val") for scene in scenes(split)
     ]

@@ -24,7 +24,8 @@ def request(out, **given):
 
 def test_the_recipe_the_stage_and_the_settings_are_read(tmp_path):
     changes = ("stages.1.global_batch=3", "training.micro_batch=2", "training.too_long=leave_out")
-    recipe, plan, place, settings = read_stage(request(tmp_path / "out", changes=changes), ROOT)
+    recipe, plan, place, settings, made = read_stage(request(tmp_path / "out", changes=changes), ROOT)
+    assert made[-3:] == changes
     assert (plan, place) == (recipe.stages[1], 1)
     assert plan.global_batch == 3
     assert settings == TuneSettings(micro_batch=2, too_long="leave_out")
@@ -40,7 +41,7 @@ def test_the_recipe_the_stage_and_the_settings_are_read(tmp_path):
             {"stage": "aling"},
             r"--stage aling: recipe 'osprey_tiny' has no such stage\. Name one of align, regions,",
         ),
-        ({"changes": ("training.mcro_batch=1",)}, "--set training: unknown key 'mcro_batch'"),
+        ({"changes": ("training.mcro_batch=1",)}, "--set training.mcro_batch=1: unknown key 'mcro_batch'"),
         ({"changes": ("training.micro_batch=0",)}, "micro_batch must be at least 1, got 0"),
         ({"changes": ("training.gradient_norm=0.0",)}, r"gradient_norm must be positive, got 0\.0"),
         ({"changes": ("training.too_long=drop",)}, "must be one of 'refuse', 'leave_out', got 'drop'"),

@@ -82,6 +82,7 @@ def test_what_a_reader_sees(tmp_path):
     assert "wrong: 0.67 of the words shared" in text
     assert "no answer" in text
     assert "Is region2 a dog?" in text
+    assert "2 images." in text  # a text without an image is none
     assert "Without an image" in text
     assert text.count("<image id=") == 2  # each once, however often it is shown
     assert "ab" * 32 in text
