@@ -211,7 +211,7 @@ def test_the_type_of_number_is_that_of_the_parent(world, aligned, tmp_path):
         ({"steps": 99}, UsageError, "got 99"),
         ({"changes": ("stages.2.global_batch=99",)}, UsageError, r"stages\.2\.global_batch: a step takes 99"),
         ({"changes": ("stages.2.train=[{part: vison, learning_rate: 0.1}]",)}, UsageError,
-         r"^--set .*stages\.2\.train=.* trains 'vison', which the model does not have.* Correct `--set stages"),
+         r"^--set .*stages\.2\.train=.* trains 'vison'.* does not have.* Correct `--set stages"),
         ({"changes": ("stages.2.train=[{part: language.lm_hed, learning_rate: 0.1}]",)}, UsageError,
          "trains 'language.lm_hed', which the model does not have"),
         ({"changes": ("stages.2.max_length=20",)}, DataError, "would lose"),
