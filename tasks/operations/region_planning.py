@@ -84,7 +84,7 @@ def plan_training(request: PlanRequest, repository: Path) -> dict[str, Any]:
         raise UsageError(
             str(error),
             obj=f"--regions {request.regions}",
-            hint="Say how many regions a sample mentions, such as --regions 8, or plan one --stage.",
+            hint="Give as many as a sample mentions, such as --regions 8, or plan another --stage.",
         ) from error
     except ValueError as error:
         raise UsageError(
