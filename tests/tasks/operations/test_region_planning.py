@@ -48,7 +48,7 @@ def test_one_stage_and_changes():
         ({"regions": 101}, "--regions 101: the model sees at most 100 regions of an image, got .* with 101"),
         (
             {"regions": 0},
-            r"--regions 0: stage 'regions' trains 'regions', .* do not reach\. Say how .* --regions 8",
+            r"--regions 0: stage 'regions' trains 'regions', .* do not reach\. Give as many .* --regions 8",
         ),
         ({"memory": float("inf")}, "--memory inf: must be a number of GiB, got inf"),
         ({"memory": float("nan")}, "--memory nan: must be a number of GiB, got nan"),
