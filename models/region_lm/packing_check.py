@@ -43,8 +43,6 @@ def packing_fault(model: RegionMLLM) -> str | None:
     model.train(False)
     try:
         return _fault_of_two(model)
-    except Exception as error:  # whatever a model raises that knows no such mask
-        return f"it cannot read a mask of blocks ({type(error).__name__}: {str(error)[:200]})"
     finally:
         model.train(training)
 
@@ -58,15 +56,6 @@ def _fault_of_two(model: RegionMLLM) -> str | None:
     position_BL = torch.cat([torch.arange(length) for length in _LENGTHS])[None].to(table.device)
     sample_BL = torch.repeat_interleave(torch.tensor([1, 2]), torch.tensor(_LENGTHS))[None].to(table.device)
     label_BL = torch.full_like(position_BL, IGNORED)
-    with torch.enable_grad():
-        packed = model.read_packed(
-            Packed(
-                embedding_PLD=embedding_BLD, label_PL=label_BL, position_PL=position_BL, sample_PL=sample_BL
-            )
-        ).logits[0, first:]
-        (gradient_BLD,) = torch.autograd.grad(packed.float().square().sum(), embedding_BLD)
-    if gradient_BLD[0, :first].any():  # a score that is masked has none at all
-        return "what one sample says reaches the next one of its row"
     with torch.no_grad():
         alone = model.read(
             Spliced(
@@ -78,6 +67,17 @@ def _fault_of_two(model: RegionMLLM) -> str | None:
                 text_positions=((),),
             )
         ).logits[0]
+    row = Packed(embedding_PLD=embedding_BLD, label_PL=label_BL, position_PL=position_BL, sample_PL=sample_BL)
+    try:
+        with torch.enable_grad():
+            packed = model.read_packed(row).logits[0, first:]
+    except torch.OutOfMemoryError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:  # it read one sample: what it lacks is the mask
+        return f"it cannot read a mask of blocks ({type(error).__name__}: {str(error)[:200]})"
+    (gradient_BLD,) = torch.autograd.grad(packed.float().square().sum(), embedding_BLD)
+    if gradient_BLD[0, :first].any():  # a score that is masked has none at all
+        return "what one sample says reaches the next one of its row"
     tolerance = torch.finfo(alone.dtype).eps ** 0.5 * alone.abs().max()
     if (alone - packed).abs().max() > tolerance:
         return "it reads a sample otherwise behind another one than alone"
