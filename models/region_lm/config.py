@@ -237,7 +237,7 @@ class LanguageSettings:
 
     A width of tens, taught from nothing, needs about 1 / sqrt(width): a matrix of that scale keeps the size
     of what it reads, one of 0.02 makes a vector of 64 six times smaller. At width 64, 0.44 of the captions
-    were exact after 750 steps with 0.02, and 0.99 with 1 / sqrt(width).
+    were exact after 750 steps with 0.02 (learning rate 0.006), and 0.99 with 1 / sqrt(width) (0.003).
     """
 
     def __post_init__(self) -> None:
